@@ -1,0 +1,241 @@
+import type { Server } from 'node:http'
+import { type Clock, systemClock } from './clock.ts'
+import { Instance, type InstanceEvents } from './collection/instance.ts'
+import { connectFleets } from './collectors/connect/fleets.ts'
+import type { Config, InstanceConfig } from './config/load.ts'
+import { Secret } from './config/secret.ts'
+import { auditRoutes } from './http/api/audit.ts'
+import { collectorRoutes } from './http/api/collectors.ts'
+import { connectorRoutes } from './http/api/connectors.ts'
+import { environmentRoutes } from './http/api/environments.ts'
+import { failureRoutes } from './http/api/failures.ts'
+import { httpServer } from './http/server.ts'
+import { type Log, redact } from './log.ts'
+import { Exposition } from './metrics/exposition.ts'
+import { ownMetrics } from './metrics/own.ts'
+import { callerOf } from './operations/access.ts'
+import { Audit } from './operations/audit.ts'
+import { FailureLog } from './operations/failure-log.ts'
+import { openStore } from './operations/store.ts'
+import { openSwitches, type Switches } from './operations/switches.ts'
+
+/** The daemon's own metrics are read this often: a scrape renders nothing. */
+const OWN_METRICS_EVERY_MS = 5_000
+
+/** After this a collector that will not stop is left to the end of the process. */
+const STOP_WITHIN_MS = 5_000
+
+export interface App {
+  /** The port that it listens on; the configuration's, or a free one for 0. */
+  readonly port: number
+  /** Takes a new configuration into force. Instances that it does not change run on undisturbed. */
+  apply(config: Config): Promise<void>
+  /** A new configuration was refused; the old one stays in force. */
+  configRefused(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** Wires everything. Rejects when the address cannot be listened on. */
+export async function startApp(
+  initial: Config,
+  options: {
+    readonly log: Log
+    readonly version: string
+    readonly clock?: Clock
+    /** Loads the configuration anew and applies it; its faults where it is refused. */
+    readonly reload?: () => Promise<readonly string[]>
+  },
+): Promise<App> {
+  const { log, version, clock = systemClock, reload = async () => ['there is no file to load'] } = options
+  const exposition = new Exposition()
+  const own = ownMetrics(version)
+  let config = initial
+  let instances = new Map<string, Instance>()
+  const secrets = () => config.secrets.flatMap((secret) => secret.known ?? [])
+  const describe = (error: unknown) => redact(errorLine(error), secrets())
+  const store = openStore(initial.stateDir)
+  const switches = openSwitches(initial.stateDir)
+  const failureLog = new FailureLog(store, { clock, bounds: () => config.history, secrets })
+  const audit = new Audit(store, { clock, log, maxEntries: () => config.history.maxAuditEntries })
+
+  const present = () => [...instances.values()]
+
+  const server = httpServer({
+    version,
+    clock,
+    exposition,
+    instances: present,
+    describe,
+    folder: process.cwd(),
+    api: {
+      routes: [
+        ...failureRoutes({ log: failureLog, audit }),
+        ...auditRoutes(audit),
+        ...collectorRoutes({ instances: present, describe }),
+        ...connectorRoutes({
+          fleets: () => connectFleets(config.collectors),
+          clock,
+          audit,
+          secrets,
+          count: own.operationEnded,
+        }),
+        ...environmentRoutes({ instances: present, switches, apply: () => apply(), audit }),
+      ],
+      callerOf: (authorization) => callerOf(config.api.tokens ?? [], authorization),
+      hasTokens: () => config.api.tokens !== undefined,
+      audit,
+    },
+    lifecycle: { enabled: () => config.enableLifecycle, instances: present, describe, reload },
+  })
+  const port = await listen(server, initial.web)
+
+  const events = logEvents(log)
+  const failureLogger = log.child({ logger: 'failures' })
+  const notKept = (error: unknown) =>
+    failureLogger.error({ error }, 'failures of connectors could not be kept')
+  // One after the other: each is compared with what the one before left.
+  let applying = Promise.resolve()
+  const apply = (next?: Config) => {
+    applying = applying.catch(() => {}).then(() => applyNow(next))
+    return applying
+  }
+  /** Without a configuration: the one in force, and what was switched since. */
+  const applyNow = async (next: Config | undefined) => {
+    config = next ?? config
+    const wanted = new Map(
+      config.collectors
+        .map((settings) => switched(settings, switches))
+        .map((settings) => [fingerprint(settings), settings]),
+    )
+    const gone = [...instances].filter(([key]) => !wanted.has(key))
+    const running = new Map<string, Instance>()
+    for (const [key, settings] of wanted) {
+      running.set(
+        key,
+        instances.get(key) ??
+          new Instance(settings, clock, exposition, events, failureLog.reporter(settings, notKept)),
+      )
+    }
+    const added = [...running].filter(([key]) => !instances.has(key))
+    instances = running
+    // One that does not close well is no reason to go without the new ones.
+    await within(STOP_WITHIN_MS, Promise.allSettled(gone.map(([, instance]) => instance.stop())))
+    await Promise.all(added.map(([, instance]) => instance.start()))
+    if (next) own.configLoaded(true, clock.now())
+    await refresh()
+  }
+  const refresh = async () => {
+    exposition.setOwn(await own.text())
+    await exposition.publish()
+  }
+  await apply(initial)
+
+  const ending = new AbortController()
+  const refreshing = (async () => {
+    while (!ending.signal.aborted) {
+      await clock.sleep(OWN_METRICS_EVERY_MS, ending.signal).catch(() => {})
+      await refresh()
+    }
+  })()
+
+  return {
+    port,
+    apply,
+    async configRefused() {
+      own.configLoaded(false, clock.now())
+      await refresh()
+    },
+    async stop() {
+      ending.abort()
+      const closed = new Promise((resolve) => server.close(resolve))
+      server.closeIdleConnections()
+      await within(
+        STOP_WITHIN_MS,
+        Promise.allSettled([refreshing, ...[...instances.values()].map((instance) => instance.stop())]),
+      )
+      server.closeAllConnections()
+      await closed
+      store.close()
+    },
+  }
+}
+
+/** An error and its causes in one line: `A: B: C`. */
+export function errorLine(error: unknown): string {
+  const parts: string[] = []
+  const seen = new Set<unknown>()
+  for (let next = error; next instanceof Error && !seen.has(next); next = next.cause) {
+    seen.add(next)
+    // An error of several has their messages, and often none of its own.
+    const text =
+      next.message || (next instanceof AggregateError ? next.errors.map(errorLine).join(', ') : next.name)
+    if (!parts.at(-1)?.includes(text)) parts.push(text)
+  }
+  return (parts.length > 0 ? parts.join(': ') : String(error)).replace(/\s+/g, ' ')
+}
+
+/** Changes of state, one line each; a run that goes as the last one went says nothing. */
+function logEvents(log: Log): InstanceEvents {
+  const logger = log.child({ logger: 'scheduler' })
+  const context = ({ settings }: Instance) => ({ collector: settings.kind.kind, target: settings.target })
+  return {
+    failed: (instance, reason, error) =>
+      logger.warning({ ...context(instance), reason, error }, 'collection failed'),
+    recovered: (instance) => logger.info(context(instance), 'collection works again'),
+    seriesDropped: (instance, byFamily) =>
+      logger.warning(
+        {
+          ...context(instance),
+          max_series: instance.settings.maxSeries,
+          dropped: Object.fromEntries(byFamily),
+        },
+        'series were not taken: see max_series and cdc_series_dropped_total',
+      ),
+    partsFailed: (instance, parts) =>
+      logger.warning(
+        {
+          ...context(instance),
+          failed_parts: parts.length,
+          parts: parts.slice(0, 10).map(({ labels, cause }) => ({ ...labels, error: errorLine(cause) })),
+        },
+        'a part of the backend was not read',
+      ),
+  }
+}
+
+/** An environment that was switched at run time goes before what the configuration says of it. */
+function switched(settings: InstanceConfig, switches: Switches): InstanceConfig {
+  const on = switches.get(settings.labels.environment ?? '')
+  return on === undefined ? settings : { ...settings, enabled: on && settings.enabledInEnvironment }
+}
+
+/** Equal for settings that make the same instance; a changed secret counts. */
+function fingerprint({ kind, ...rest }: InstanceConfig): string {
+  return JSON.stringify({ kind: kind.kind, ...rest }, function (this: Record<string, unknown>, key, value) {
+    const original = this[key]
+    if (original instanceof Secret) return [original.file ?? '', original.reveal()]
+    return original instanceof RegExp ? String(original) : value
+  })
+}
+
+async function listen(server: Server, { host, port }: Config['web']): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen({ port, ...(host === undefined ? {} : { host }) }, resolve)
+  try {
+    await promise
+  } catch (error) {
+    throw new Error(`cannot listen on ${host ?? ''}:${port} (web.listen)`, { cause: error })
+  }
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : port
+}
+
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms)
+  })
+  await Promise.race([work, timeout])
+  clearTimeout(timer)
+}

@@ -1,0 +1,45 @@
+interface Call {
+  /** For messages: `redis at localhost:6379`. Holds no secret. */
+  readonly backend: string
+  /** For messages: `INFO`, `GET /connectors`. */
+  readonly request: string
+  readonly signal: AbortSignal
+  /** Frees what the work holds, a socket above all, when the signal aborts: a frozen backend never answers. */
+  readonly release: () => void
+}
+
+/**
+ * Settles as `work` does, or rejects as soon as the signal aborts, whatever `work` does then. An error names
+ * the backend and the request, and has what went wrong as its cause.
+ */
+export async function call<T>(
+  { backend, request, signal, release }: Call,
+  work: () => Promise<T>,
+): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const onAbort = () => {
+    reject(signal.reason)
+    release()
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    signal.throwIfAborted()
+    return await Promise.race([aborted, work()])
+  } catch (cause) {
+    throw new Error(`${backend}: ${request}: ${reasonOf(cause)}`, { cause })
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** The text of an error; of each address that was tried where it is one of several, whose own text is empty. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(reasonOf).join(', ')
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** The name of a backend for messages, `redis at localhost:6379`: without the credentials in its URL. */
+export function backendAt(name: string, url: string): string {
+  if (!URL.canParse(url)) throw new Error(`${name}: its url is not a URL`)
+  return `${name} at ${new URL(url).host}`
+}

@@ -1,0 +1,478 @@
+import { type BrokerAddress, BrokerConnection, errorName, type Request } from './connection.ts'
+import {
+  type CommittedOffsets,
+  type CommittedTopic,
+  DESCRIBE_LOG_DIRS,
+  DESCRIBE_QUORUM,
+  type DescribedGroup,
+  describeConfigs,
+  describeConsumerGroups,
+  describeGroups,
+  describeShareGroups,
+  EARLIEST,
+  GREATEST,
+  LATEST,
+  LIST_GROUPS,
+  type ListedGroup,
+  type LogSize,
+  listOffsets,
+  METADATA,
+  type Metadata,
+  type OffsetAnswer,
+  offsetFetch,
+  type Quorum,
+  type TopicConfig,
+} from './requests.ts'
+import type { Security } from './security.ts'
+
+export interface KafkaSettings {
+  readonly seeds: readonly BrokerAddress[]
+  readonly security: Security
+  /** Milliseconds for each request to a broker, and for connecting to it. */
+  readonly brokerTimeout: number
+}
+
+export interface GroupReading {
+  readonly group: string
+  readonly coordinator: number
+  /** classic, consumer (KIP-848), share; undefined where the broker does not tell. */
+  readonly type: string | undefined
+  /** As Kafka writes it, such as Stable or PreparingRebalance. */
+  readonly state: string | undefined
+  /** Undefined where the coordinator could not tell. */
+  readonly members: number | undefined
+  /** What it has committed; none for a share group, which commits nothing. */
+  readonly topics: readonly CommittedTopic[]
+}
+
+export interface GroupsReading {
+  /** In order of names. */
+  readonly groups: readonly GroupReading[]
+  /** Groups that exist, or did a moment ago, and whose offsets could not be read. */
+  readonly failed: ReadonlyMap<string, unknown>
+}
+
+/** By topic, then by partition; NaN where it is unknown. */
+export type Offsets = ReadonlyMap<string, Float64Array>
+
+/** `start`, `end`: of the log; `stable`: the last stable offset, where a reader of committed records ends. */
+export type OffsetKind = 'start' | 'end' | 'stable'
+
+/** `greatest` asks for the record with the greatest timestamp. */
+export interface Question {
+  readonly topic: string
+  readonly partition: number
+  readonly leader: number
+  readonly timestamp: number | 'greatest'
+}
+
+interface ConnectionSlot {
+  readonly opening: Promise<BrokerConnection>
+  connection: BrokerConnection | undefined
+  failed: boolean
+}
+
+interface KnownGroup extends ListedGroup {
+  readonly coordinator: number
+}
+
+/** One OffsetFetch or describe request asks for this many groups. */
+const GROUPS_A_REQUEST = 50
+
+/** One DescribeConfigs request asks for this many topics. */
+const TOPICS_A_REQUEST = 1000
+
+/**
+ * The groups' coordinators load, or have moved: their groups are neither listed nor gone.
+ * COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR.
+ */
+const COORDINATOR_BUSY = [14, 15, 16]
+
+/**
+ * Reads a cluster's offsets and groups with few requests and no group of its own. DESCRIBE on topics, groups
+ * and cluster is all it needs; DESCRIBE_CONFIGS on topics for their retention.
+ */
+export class KafkaReader {
+  readonly #settings: KafkaSettings
+  readonly #connections = new Map<string, ConnectionSlot>()
+  #known: Metadata['brokers'] = []
+  /** As of the last pass. */
+  #groups: ReadonlyMap<string, KnownGroup> = new Map()
+
+  constructor(settings: KafkaSettings) {
+    this.#settings = settings
+  }
+
+  /** Begins a pass with the cluster's metadata. Rejects when no broker answers. */
+  async pass(signal: AbortSignal): Promise<KafkaPass> {
+    const { metadata, failed } = await this.#metadata(signal)
+    return new KafkaPass({
+      metadata,
+      failedBefore: failed,
+      groupsBefore: this.#groups,
+      rememberGroups: (groups) => {
+        this.#groups = groups
+      },
+      connect: (address) => this.#connect(address, signal),
+      signal,
+    })
+  }
+
+  close(): void {
+    for (const slot of this.#connections.values()) closeWhenOpen(slot)
+    this.#connections.clear()
+  }
+
+  /** One connection to each broker, however many ask for it at once. */
+  #connect(address: BrokerAddress, signal: AbortSignal): Promise<BrokerConnection> {
+    const key = `${address.host}:${address.port}`
+    const current = this.#connections.get(key)
+    if (current && !current.failed && (current.connection?.usable ?? true)) {
+      if (!current.connection?.nearsItsEnd) return current.opening
+      current.connection.retire()
+    }
+    const { security, brokerTimeout } = this.#settings
+    const slot: ConnectionSlot = {
+      opening: BrokerConnection.open(address, security, brokerTimeout, signal),
+      connection: undefined,
+      failed: false,
+    }
+    slot.opening.then(
+      (connection) => {
+        slot.connection = connection
+      },
+      () => {
+        slot.failed = true
+      },
+    )
+    this.#connections.set(key, slot)
+    return slot.opening
+  }
+
+  /** From the first broker that answers: those known, then the seeds. `failed`: why others did not, by address. */
+  async #metadata(
+    signal: AbortSignal,
+  ): Promise<{ readonly metadata: Metadata; readonly failed: ReadonlyMap<string, unknown> }> {
+    const tried = new Set<string>()
+    const failed = new Map<string, unknown>()
+    for (const address of [...this.#known, ...this.#settings.seeds]) {
+      const key = `${address.host}:${address.port}`
+      if (tried.has(key)) continue
+      tried.add(key)
+      try {
+        const connection = await this.#connect(address, signal)
+        const metadata = await connection.send(METADATA, signal)
+        // The one that answered is asked first next time.
+        this.#known = metadata.brokers.toSorted((a, b) => Number(isAt(b, address)) - Number(isAt(a, address)))
+        this.#closeAllBut(metadata.brokers)
+        return { metadata, failed }
+      } catch (error) {
+        signal.throwIfAborted()
+        failed.set(key, error)
+      }
+    }
+    const errors = [...failed.values()]
+    throw new AggregateError(errors, `no broker answered; tried ${[...tried].join(', ')}`, {
+      cause: errors[0],
+    })
+  }
+
+  #closeAllBut(brokers: Metadata['brokers']): void {
+    const wanted = new Set([...brokers, ...this.#settings.seeds].map(({ host, port }) => `${host}:${port}`))
+    for (const [key, slot] of this.#connections) {
+      if (wanted.has(key)) continue
+      closeWhenOpen(slot)
+      this.#connections.delete(key)
+    }
+  }
+}
+
+/** The requests of one pass. A broker that fails is left alone for the rest of it. */
+export class KafkaPass {
+  readonly metadata: Metadata
+  /** By broker id. */
+  readonly failedBrokers = new Map<number, unknown>()
+  readonly #groupsBefore: ReadonlyMap<string, KnownGroup>
+  readonly #rememberGroups: (groups: ReadonlyMap<string, KnownGroup>) => void
+  readonly #openConnection: (address: BrokerAddress) => Promise<BrokerConnection>
+  readonly #brokers: ReadonlyMap<number, BrokerAddress>
+  readonly #signal: AbortSignal
+
+  constructor(from: {
+    readonly metadata: Metadata
+    /** Brokers that did not tell the metadata, by `host:port`: they are not tried again. */
+    readonly failedBefore: ReadonlyMap<string, unknown>
+    readonly groupsBefore: ReadonlyMap<string, KnownGroup>
+    readonly rememberGroups: (groups: ReadonlyMap<string, KnownGroup>) => void
+    readonly connect: (address: BrokerAddress) => Promise<BrokerConnection>
+    readonly signal: AbortSignal
+  }) {
+    this.metadata = from.metadata
+    this.#groupsBefore = from.groupsBefore
+    this.#rememberGroups = from.rememberGroups
+    this.#openConnection = from.connect
+    this.#brokers = new Map(from.metadata.brokers.map((broker) => [broker.id, broker]))
+    this.#signal = from.signal
+    for (const { id, host, port } of from.metadata.brokers) {
+      const error = from.failedBefore.get(`${host}:${port}`)
+      if (error !== undefined) this.failedBrokers.set(id, error)
+    }
+  }
+
+  /** Every wanted group with what it has committed. Each broker lists the groups that it coordinates. */
+  async groups(wanted: (group: string) => boolean): Promise<GroupsReading> {
+    const known = new Map<string, KnownGroup>()
+    await Promise.all(
+      [...this.#brokers.keys()].map(async (coordinator) => {
+        for (const group of (await this.ask(coordinator, LIST_GROUPS)) ?? []) {
+          if (isOfConsumers(group) && wanted(group.group)) known.set(group.group, { ...group, coordinator })
+        }
+      }),
+    )
+    // A coordinator that has just started lists nothing for some seconds. Whether a group that it no longer
+    // lists is gone, or only not loaded yet, is what OffsetFetch tells.
+    const listed = new Set(known.keys())
+    const unlisted = [...this.#groupsBefore.values()].filter(
+      ({ group }) => !listed.has(group) && wanted(group),
+    )
+    const failed = new Map<string, unknown>()
+    const readings: GroupReading[] = []
+    const byCoordinator = Map.groupBy([...known.values(), ...unlisted], (group) => group.coordinator)
+    await Promise.all(
+      [...byCoordinator].map(async ([coordinator, all]) => {
+        const groups = all.toSorted(byName)
+        const [described, committed] = await Promise.all([
+          this.#describe(coordinator, groups),
+          this.#committed(
+            coordinator,
+            groups.filter(({ type }) => type !== 'share'),
+          ),
+        ])
+        for (const group of groups) {
+          const { group: name, type } = group
+          const answer = type === 'share' ? { error: 0, topics: [] } : committed.get(name)
+          const isListed = listed.has(name)
+          if (answer === undefined || COORDINATOR_BUSY.includes(answer.error)) {
+            const cause =
+              this.failedBrokers.get(coordinator) ?? `OffsetFetch: ${errorName(answer?.error ?? -1)}`
+            failed.set(name, cause instanceof Error ? cause : new Error(String(cause)))
+            known.set(name, group)
+          } else if (answer.error !== 0) {
+            if (isListed) failed.set(name, new Error(`OffsetFetch: ${errorName(answer.error)}`))
+          } else if (isListed || answer.topics.length > 0) {
+            const { members, state = group.state } = described.get(name) ?? {}
+            readings.push({ group: name, coordinator, type, state, members, topics: answer.topics })
+            known.set(name, group)
+          }
+        }
+      }),
+    )
+    this.#rememberGroups(known)
+    return { groups: readings.sort(byName), failed }
+  }
+
+  /** One request to each leader. */
+  async offsets(wanted: (topic: string) => boolean, kind: OffsetKind): Promise<Offsets> {
+    const timestamp = kind === 'start' ? EARLIEST : LATEST
+    const offsets = new Map<string, Float64Array>()
+    const byLeader = new Map<number, { topic: string; partitions: number[]; timestamps: number[] }[]>()
+    for (const { name, error, partitions } of this.metadata.topics) {
+      if (error !== 0 || !wanted(name)) continue
+      offsets.set(name, new Float64Array(partitions.length).fill(Number.NaN))
+      for (const { partition, leader } of partitions) {
+        if (leader < 0) continue
+        const questions = byLeader.get(leader) ?? []
+        byLeader.set(leader, questions)
+        let question = questions.at(-1)
+        if (question?.topic !== name) {
+          question = { topic: name, partitions: [], timestamps: [] }
+          questions.push(question)
+        }
+        question.partitions.push(partition)
+        question.timestamps.push(timestamp)
+      }
+    }
+    await Promise.all(
+      [...byLeader].map(async ([leader, questions]) => {
+        for (const { topic, partition, error, offset } of (await this.ask(
+          leader,
+          listOffsets(questions, kind === 'stable'),
+        )) ?? []) {
+          const list = offsets.get(topic)
+          if (list && error === 0) list[partition] = offset
+        }
+      }),
+    )
+    return offsets
+  }
+
+  /** What the leaders answer to questions by timestamp; each partition at most once. */
+  async answers(questions: readonly Question[]): Promise<OffsetAnswer[]> {
+    const byLeader = Map.groupBy(questions, ({ leader }) => leader)
+    const answers = await Promise.all(
+      [...byLeader].map(async ([leader, all]) => {
+        const grouped = [...Map.groupBy(all, ({ topic }) => topic)].map(([topic, list]) => ({
+          topic,
+          partitions: list.map(({ partition }) => partition),
+          timestamps: list.map(({ timestamp }) => (timestamp === 'greatest' ? GREATEST : timestamp)),
+        }))
+        return (await this.ask(leader, listOffsets(grouped, false))) ?? []
+      }),
+    )
+    return answers.flat().filter(({ error }) => error === 0)
+  }
+
+  /** Bytes on disk of every replica, of the brokers that answer. */
+  async logSizes(): Promise<ReadonlyMap<number, readonly LogSize[]>> {
+    const sizes = new Map<number, readonly LogSize[]>()
+    await Promise.all(
+      [...this.#brokers.keys()].map(async (broker) => {
+        const answer = await this.#askIfAllowed(broker, DESCRIBE_LOG_DIRS)
+        if (answer) sizes.set(broker, answer)
+      }),
+    )
+    return sizes
+  }
+
+  /**
+   * Undefined where the cluster has none, or does not tell. The broker passes the question on to the
+   * controller and answers nothing else on the connection meanwhile, so ask it last: a controller that hangs
+   * is no fault of the broker's.
+   */
+  async quorum(): Promise<Quorum | undefined> {
+    const [broker] = this.#answering()
+    const connection = broker === undefined ? undefined : await this.#connect(broker)
+    if (!connection || connection.version(DESCRIBE_QUORUM) === undefined) return undefined
+    try {
+      return await connection.send(DESCRIBE_QUORUM, this.#signal)
+    } catch {
+      this.#signal.throwIfAborted()
+      return undefined
+    }
+  }
+
+  /** Settings of topics by name; those that may not be read are absent. */
+  async topicConfigs(
+    topics: readonly string[],
+    keys: readonly string[],
+  ): Promise<Map<string, TopicConfig['settings']>> {
+    const [broker] = this.#answering()
+    if (broker === undefined) return new Map()
+    const answers = await Promise.all(
+      chunks(topics, TOPICS_A_REQUEST).map((chunk) =>
+        this.#askIfAllowed(broker, describeConfigs(chunk, keys)),
+      ),
+    )
+    return new Map(
+      answers.flatMap((answer) =>
+        (answer ?? []).filter(({ error }) => error === 0).map(({ topic, settings }) => [topic, settings]),
+      ),
+    )
+  }
+
+  /** Undefined, and the broker is among the failed, when it does not answer or has failed before. */
+  async ask<T>(broker: number, request: Request<T>): Promise<T | undefined> {
+    const connection = await this.#connect(broker)
+    if (!connection) return undefined
+    try {
+      return await connection.send(request, this.#signal)
+    } catch (error) {
+      this.#fail(broker, error)
+      return undefined
+    }
+  }
+
+  /** Undefined too where the broker lacks the request or refuses it: less is known, and nothing has failed. */
+  async #askIfAllowed<T>(broker: number, request: Request<T>): Promise<T | undefined> {
+    const connection = await this.#connect(broker)
+    if (!connection || connection.version(request) === undefined) return undefined
+    try {
+      return await connection.send(request, this.#signal)
+    } catch (error) {
+      if (!connection.usable) this.#fail(broker, error)
+      return undefined
+    }
+  }
+
+  #answering(): number[] {
+    return [...this.#brokers.keys()].filter((broker) => !this.failedBrokers.has(broker))
+  }
+
+  async #committed(
+    coordinator: number,
+    groups: readonly KnownGroup[],
+  ): Promise<Map<string, CommittedOffsets>> {
+    const connection = await this.#connect(coordinator)
+    if (!connection) return new Map()
+    const size = (connection.version(offsetFetch([])) ?? 0) >= 8 ? GROUPS_A_REQUEST : 1
+    const answers = await Promise.all(
+      chunks(groups, size).map((chunk) =>
+        this.ask(coordinator, offsetFetch(chunk.map(({ group }) => group))),
+      ),
+    )
+    return new Map(
+      answers.flatMap((answer) => (answer ?? []).map((committed) => [committed.group, committed])),
+    )
+  }
+
+  async #describe(coordinator: number, groups: readonly KnownGroup[]): Promise<Map<string, DescribedGroup>> {
+    const described = new Map<string, DescribedGroup>()
+    const byType = Map.groupBy(groups, ({ type }) =>
+      type === 'consumer' ? describeConsumerGroups : type === 'share' ? describeShareGroups : describeGroups,
+    )
+    const requests = [...byType].flatMap(([request, list]) =>
+      chunks(list, GROUPS_A_REQUEST).map((chunk) => request(chunk.map(({ group }) => group))),
+    )
+    await Promise.all(
+      requests.map(async (request) => {
+        for (const group of (await this.#askIfAllowed(coordinator, request)) ?? []) {
+          if (group.error === 0) described.set(group.group, group)
+        }
+      }),
+    )
+    return described
+  }
+
+  async #connect(broker: number): Promise<BrokerConnection | undefined> {
+    if (this.failedBrokers.has(broker)) return undefined
+    const address = this.#brokers.get(broker)
+    if (!address) {
+      this.#fail(broker, new Error(`broker ${broker} is not in the cluster's metadata`))
+      return undefined
+    }
+    try {
+      return await this.#openConnection(address)
+    } catch (error) {
+      this.#fail(broker, error)
+      return undefined
+    }
+  }
+
+  #fail(broker: number, error: unknown): void {
+    this.#signal.throwIfAborted()
+    if (!this.failedBrokers.has(broker)) this.failedBrokers.set(broker, error)
+  }
+}
+
+/** Connect workers and the like are listed too, and have no offsets. */
+function isOfConsumers({ protocolType, type }: ListedGroup): boolean {
+  return protocolType === 'consumer' || protocolType === '' || type === 'consumer' || type === 'share'
+}
+
+const byName = (a: { readonly group: string }, b: { readonly group: string }): number =>
+  a.group < b.group ? -1 : a.group > b.group ? 1 : 0
+
+const isAt = (a: BrokerAddress, b: BrokerAddress): boolean => a.host === b.host && a.port === b.port
+
+function closeWhenOpen({ opening }: ConnectionSlot): void {
+  opening.then(
+    (open) => open.close(),
+    () => {},
+  )
+}
+
+function chunks<T>(items: readonly T[], size: number): T[][] {
+  const result: T[][] = []
+  for (let i = 0; i < items.length; i += size) result.push(items.slice(i, i + size))
+  return result
+}

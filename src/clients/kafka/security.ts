@@ -1,0 +1,225 @@
+import { createRequire } from 'node:module'
+import { isIP } from 'node:net'
+import { type ConnectionOptions, checkServerIdentity } from 'node:tls'
+import type { Mechanism } from 'kafkajs'
+import type * as undici from 'undici'
+import { z } from 'zod'
+import type { Clock } from '../../clock.ts'
+import { reasonOf } from '../call.ts'
+
+/** A text that is read anew at each use, since it may have been rotated. */
+interface Revealed {
+  reveal(): string
+}
+
+/** Texts are PEM; without `ca` it is the authorities that Node trusts. */
+export interface TlsSettings {
+  readonly ca?: Revealed | undefined
+  readonly cert?: Revealed | undefined
+  readonly key?: Revealed | undefined
+  /** Sent to the broker and expected in its certificate, in place of the address's host. */
+  readonly server_name?: string | undefined
+  readonly insecure_skip_verify: boolean
+}
+
+interface PasswordSettings {
+  readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
+  readonly username: string
+  readonly password: Revealed
+}
+
+interface OAuthSettings {
+  readonly mechanism: 'oauthbearer'
+  readonly token_url: string
+  readonly client_id: string
+  readonly client_secret: Revealed
+  readonly scope?: string | undefined
+}
+
+export type SaslSettings = PasswordSettings | OAuthSettings
+
+interface Password {
+  readonly mechanism: PasswordSettings['mechanism']
+  readonly username: string
+  readonly password: string
+}
+
+/** Both are asked anew for each connection; undefined for plain text, or for no authentication. */
+export interface Security {
+  readonly tls: (() => ConnectionOptions) | undefined
+  readonly sasl: (() => Password | Mechanism) | undefined
+}
+
+/** `timeout` in milliseconds bounds a request to the token endpoint. */
+export function securityOf(
+  { tls, sasl }: { readonly tls?: TlsSettings | undefined; readonly sasl?: SaslSettings | undefined },
+  timeout: number,
+  clock: Clock,
+): Security {
+  return { tls: tls && (() => tlsOptions(tls)), sasl: sasl && saslOptions(sasl, timeout, clock) }
+}
+
+function tlsOptions({ ca, cert, key, server_name, insecure_skip_verify }: TlsSettings): ConnectionOptions {
+  return {
+    ...(ca && { ca: ca.reveal() }),
+    ...(cert && { cert: cert.reveal() }),
+    ...(key && { key: key.reveal() }),
+    ...(server_name !== undefined && serverName(server_name)),
+    rejectUnauthorized: !insecure_skip_verify,
+  }
+}
+
+/** TLS has no place for an address where the name of a server is sent (RFC 6066): it is only expected. */
+function serverName(name: string): ConnectionOptions {
+  return isIP(name)
+    ? { checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate) }
+    : { servername: name }
+}
+
+function saslOptions(sasl: SaslSettings, timeout: number, clock: Clock): () => Password | Mechanism {
+  if (sasl.mechanism === 'oauthbearer') {
+    const tokens = new Tokens(sasl, timeout, clock)
+    return () => oauthBearer(tokens)
+  }
+  const { mechanism, username, password } = sasl
+  return () => ({ mechanism, username, password: password.reveal() })
+}
+
+/**
+ * RFC 7628. Not kafkajs's own: that takes the broker's refusal, which comes as an ordinary answer, for success,
+ * and then the first request fails on a closed connection.
+ */
+function oauthBearer(tokens: Tokens): Mechanism {
+  return {
+    mechanism: 'OAUTHBEARER',
+    authenticationProvider: ({ saslAuthenticate }) => ({
+      async authenticate() {
+        const token = await tokens.get()
+        const refusal = await saslAuthenticate({
+          request: { encode: () => sized(`n,,\x01auth=Bearer ${token}\x01\x01`) },
+          response: { decode: (bytes) => bytes, parse: (bytes) => bytes.subarray(4).toString() },
+        })
+        if (!refusal) return
+        // It may have been revoked, or the key that signed it: the next connection asks for another one.
+        tokens.forget(token)
+        // The broker ends the exchange, with an error, once the client has taken note.
+        await saslAuthenticate({ request: { encode: () => sized('\x01') } }).catch(() => {})
+        throw new Error(`SASL OAUTHBEARER authentication failed: the broker refused the token: ${refusal}`)
+      },
+    }),
+  }
+}
+
+/** As the protocol writes bytes: their number, then themselves. */
+function sized(text: string): Buffer {
+  const bytes = Buffer.from(text)
+  const size = Buffer.alloc(4)
+  size.writeInt32BE(bytes.length)
+  return Buffer.concat([size, bytes])
+}
+
+/** After this share of its life a token or a session is replaced: the share after which Kafka's own clients do. */
+export const RENEW_AFTER = 0.8
+
+// Loaded by the first token: who has none does not pay its memory.
+const load = createRequire(import.meta.url)
+const library = (): typeof undici => load('undici')
+
+let agent: undici.Agent | undefined
+
+// Some servers give a number as text.
+const tokenAnswer = z.object({
+  access_token: z.string().regex(/^[\x21-\x7e]+$/),
+  expires_in: z.coerce.number().positive().optional(),
+})
+
+/** The registered codes (RFC 6749, 5.2). Nothing else of a refusal is told: it may repeat what was sent. */
+const refusalAnswer = z.object({
+  error: z.enum([
+    'invalid_request',
+    'invalid_client',
+    'invalid_grant',
+    'unauthorized_client',
+    'unsupported_grant_type',
+    'invalid_scope',
+  ]),
+})
+
+/** Access tokens by OAuth 2.0's client credentials (RFC 6749, 4.4): each used for most of its life. */
+class Tokens {
+  readonly #settings: OAuthSettings
+  readonly #timeout: number
+  readonly #clock: Clock
+  #current: { readonly token: string; readonly until: number } | undefined
+  #asking: Promise<string> | undefined
+
+  constructor(settings: OAuthSettings, timeout: number, clock: Clock) {
+    this.#settings = settings
+    this.#timeout = timeout
+    this.#clock = clock
+  }
+
+  /** Rejects with the endpoint and what it said; never with the secret or a token. */
+  async get(): Promise<string> {
+    if (this.#current && this.#clock.monotonic() < this.#current.until) return this.#current.token
+    // Connections to several brokers are opened at once.
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined
+    })
+    return await this.#asking
+  }
+
+  forget(token: string): void {
+    if (this.#current?.token === token) this.#current = undefined
+  }
+
+  async #ask(): Promise<string> {
+    const { token_url, client_id, client_secret, scope } = this.#settings
+    const { origin, pathname } = new URL(token_url)
+    const failure = (reason: string) => new Error(`token endpoint ${origin}${pathname}: ${reason}`)
+    const credentials = `${encodeURIComponent(client_id)}:${encodeURIComponent(client_secret.reveal())}`
+    const asked = this.#clock.monotonic()
+    let status: number
+    let text: string
+    try {
+      // An answer holds a token of a few kilobytes.
+      agent ??= new (library().Agent)({ maxResponseSize: 1024 * 1024 })
+      const answer = await library().request(token_url, {
+        method: 'POST',
+        headers: {
+          authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
+          'content-type': 'application/x-www-form-urlencoded',
+          accept: 'application/json',
+        },
+        body: new URLSearchParams({
+          grant_type: 'client_credentials',
+          ...(scope !== undefined && { scope }),
+        }).toString(),
+        dispatcher: agent,
+        signal: AbortSignal.timeout(this.#timeout),
+      })
+      status = answer.statusCode
+      text = await answer.body.text()
+    } catch (error) {
+      throw failure(reasonOf(error))
+    }
+    if (status !== 200) {
+      const { data } = refusalAnswer.safeParse(json(text))
+      throw failure(`status ${status}${data ? ` (${data.error})` : ''}`)
+    }
+    const { data } = tokenAnswer.safeParse(json(text))
+    if (!data) throw failure('it answered without an access_token')
+    const { access_token: token, expires_in = 0 } = data
+    this.#current = { token, until: asked + expires_in * 1000 * RENEW_AFTER }
+    return token
+  }
+}
+
+/** Undefined where it is none: the error of the parser would quote it. */
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

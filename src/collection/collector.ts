@@ -1,0 +1,101 @@
+import type { ZodType } from 'zod'
+import type { Clock } from '../clock.ts'
+import type { Family } from '../metrics/family.ts'
+import type { Sample } from '../metrics/family-series.ts'
+
+/** Where one run of a collector writes the present truth. */
+export interface SampleBatch {
+  /** One sample. The instance's own labels (`target`, `environment`, …) are added by the engine. */
+  add<L extends string>(family: Family<L>, labels: Readonly<Record<L, string>>, value: number): void
+  /**
+   * One part of the backend could not be read; the other samples stay valid. `part` names it by labels:
+   * of the last run's samples, those that carry these labels and are not written in this run stay for the
+   * stale window. Say it once for each set of labels that the part's series carry.
+   */
+  partFailed(part: Readonly<Record<string, string>>, cause: unknown): void
+}
+
+/** One configured target of one kind. Owns its connection; owns no timer, no logger, no registry. */
+export interface Collector {
+  /** Opens connections; a rejection is a failed run and is tried again at the next tick. */
+  start?(signal: AbortSignal): Promise<void>
+  /** Writes the whole present truth; a series that is not written ceases to exist. Throws with `cause`. */
+  collect(batch: SampleBatch, signal: AbortSignal): Promise<void>
+  /** Closes connections. May be called twice, and before `start`. */
+  stop?(): Promise<void>
+}
+
+export interface CollectorContext {
+  /** The instance's name in the configuration, the `target` label of its series. */
+  readonly target: string
+  readonly clock: Clock
+  /**
+   * What every instance of this configuration, of any kind, says of the family called `name`: its last good
+   * run, for as long as a scrape sees it. For a collector that builds on what others found out; a copy.
+   */
+  samples(name: string): readonly Sample[]
+  /** Keeps the failures of this instance over runs and restarts. */
+  readonly failures: FailureReporter
+}
+
+/** A connector or a task that is in a failed state now. */
+export interface ObservedFailure {
+  readonly connector: string
+  /** Empty for the connector itself. */
+  readonly task: string
+  readonly worker: string
+  /** The whole stack trace as the backend gives it. */
+  readonly trace: string
+  /** `team`, `business_cluster`, `dbms` and the like, as the rules give them now. */
+  readonly labels: Readonly<Record<string, string>>
+  /** Texts of the connector's own configuration that no one may see: taken out before anything is kept. */
+  readonly secrets: readonly string[]
+}
+
+export interface FailureReporter {
+  /**
+   * `open`: the whole truth of one pass. What is told for the first time is a new failure; what was told
+   * before and is not any more has recovered. A run that could not read everything reports nothing.
+   */
+  report(open: readonly ObservedFailure[]): FailureSummary
+}
+
+/** What is kept of one target. */
+export interface FailureSummary {
+  /** Each failure that was reported, in no order. */
+  readonly open: readonly {
+    readonly connector: string
+    readonly task: string
+    /** Of the first line of the trace: `org.apache.kafka.connect.errors.ConnectException`; `unknown` without one. */
+    readonly exceptionClass: string
+    /** Wall milliseconds of the pass that saw it first. */
+    readonly openedAt: number
+    /** Somebody has marked it as resolved, and it fails still. */
+    readonly resolvedByHand: boolean
+  }[]
+  /** By connector, over restarts; a connector that never failed has none. */
+  readonly totals: ReadonlyMap<string, { readonly failures: number; readonly recoveries: number }>
+}
+
+export interface CollectorKind<Settings = unknown> {
+  /** The same as the folder's name. */
+  readonly kind: string
+  /** The kind's check in `/health`: its key, and the name that messages use. */
+  readonly health: { readonly key: string; readonly title: string }
+  /** The kind's own keys in the configuration, strict. */
+  readonly settings: ZodType<Settings>
+  /** Milliseconds. */
+  readonly defaults: { readonly interval: number; readonly timeout: number }
+  readonly families: readonly Family[]
+  /** The `…_up` series of the kind; the engine alone writes it. */
+  readonly up?: Family<never>
+  /** Pure: opens nothing. */
+  create(settings: Settings, context: CollectorContext): Collector
+}
+
+export function defineCollector<Settings>(kind: CollectorKind<Settings>): CollectorKind<Settings> {
+  return kind
+}
+
+export const seconds = (n: number): number => n * 1000
+export const minutes = (n: number): number => n * 60_000

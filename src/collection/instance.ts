@@ -1,0 +1,404 @@
+import type { Clock } from '../clock.ts'
+import { InstanceSeries, type RunBatch } from '../metrics/batch.ts'
+import type { Exposition } from '../metrics/exposition.ts'
+import type { Family } from '../metrics/family.ts'
+import type { Collector, CollectorKind, FailureReporter } from './collector.ts'
+import * as metrics from './run-metrics.ts'
+import { nextTime, type Schedule } from './schedule.ts'
+
+/** A configured target of a kind, as the configuration gives it. Times in milliseconds. */
+export interface InstanceSettings {
+  readonly kind: CollectorKind
+  readonly target: string
+  readonly enabled: boolean
+  /** `target` first, then environment, platform and the instance's own. */
+  readonly labels: Readonly<Record<string, string>>
+  /** Between the starts of two runs, or the times at which they start. */
+  readonly interval: number | Schedule
+  readonly timeout: number
+  readonly maxSeries: number
+  /** What the kind's `settings` made of the configuration. */
+  readonly settings: unknown
+}
+
+export type FailureReason = 'error' | 'timeout' | 'overrun' | 'partial'
+
+/** What is known of an instance's runs. Times are wall-clock milliseconds. */
+export interface InstanceState {
+  readonly running: boolean
+  /** Undefined before the first run has ended. */
+  readonly success: boolean | undefined
+  readonly lastRunAt: number | undefined
+  readonly lastSuccessAt: number | undefined
+  readonly nextRunAt: number | undefined
+  /** Of the last run that ended, and of the last that succeeded. */
+  readonly lastDuration: number | undefined
+  readonly lastSuccessDuration: number | undefined
+  /** Why the last run failed, with its causes; secrets are not yet taken out. */
+  readonly error: unknown
+  /** Parts that the last successful run could not read. */
+  readonly failedParts: readonly {
+    readonly labels: Readonly<Record<string, string>>
+    readonly cause: unknown
+  }[]
+}
+
+/** Hears of changes, not of every run. */
+export interface InstanceEvents {
+  failed(instance: Instance, reason: FailureReason, error: unknown): void
+  recovered(instance: Instance): void
+  partsFailed(instance: Instance, parts: InstanceState['failedParts']): void
+  /** Samples of a run were not taken, and those of the run before were. By family. */
+  seriesDropped(instance: Instance, byFamily: ReadonlyMap<string, number>): void
+}
+
+const FIFTEEN_MINUTES = 15 * 60_000
+const LONGEST_PHASE = 2_000
+
+/** Timers of Node end at 24 days, and wall time may be set meanwhile. */
+const LONGEST_SLEEP = 3_600_000
+
+/**
+ * Runs one collector at its interval and owns what happens to its series: a run that ends well replaces
+ * them all at once; after a failed one they stay for `staleAfter` from the first failure, and then go. A run
+ * that ignores its signal is given up, but waited for: there are never two.
+ */
+export class Instance {
+  readonly settings: InstanceSettings
+  readonly #clock: Clock
+  readonly #exposition: Exposition
+  readonly #events: InstanceEvents
+  readonly #collector: Collector
+  readonly #own: InstanceSeries
+  /** `…_up` and the run metrics: written by the engine alone. */
+  readonly #engine: InstanceSeries
+  readonly #stop = new AbortController()
+  #loop: Promise<void> | undefined
+  #started = false
+  /** A run that went on after its time-out. */
+  #abandoned = false
+  #forget: AbortController | undefined
+  /** Its series have outlived the stale window and are no longer shown. */
+  #expired = false
+  readonly #partsSince = new Map<string, number>()
+  #asked: PromiseWithResolvers<void> | undefined
+  /** Ends the sleep until the next run. */
+  #wake = new AbortController()
+  #interval: number
+  #runs = 0
+  readonly #failures: Record<FailureReason, number> = { error: 0, timeout: 0, overrun: 0, partial: 0 }
+  #isDropping = false
+  readonly #dropped = { limit: 0, duplicate: 0, invalid: 0 }
+  #state: InstanceState = {
+    running: false,
+    success: undefined,
+    lastRunAt: undefined,
+    lastSuccessAt: undefined,
+    nextRunAt: undefined,
+    lastDuration: undefined,
+    lastSuccessDuration: undefined,
+    error: undefined,
+    failedParts: [],
+  }
+
+  constructor(
+    settings: InstanceSettings,
+    clock: Clock,
+    exposition: Exposition,
+    events: InstanceEvents,
+    failures: FailureReporter,
+  ) {
+    const { kind, target, labels, maxSeries } = settings
+    this.settings = settings
+    const { interval } = settings
+    this.#interval = typeof interval === 'number' ? interval : nextTime(interval, clock.now()) - clock.now()
+    this.#clock = clock
+    this.#exposition = exposition
+    this.#events = events
+    this.#collector = kind.create(settings.settings, {
+      target,
+      clock,
+      samples: (name) => exposition.samples(name),
+      failures,
+    })
+    this.#own = new InstanceSeries(kind.kind, kind.families, labels, maxSeries)
+    const engineFamilies = kind.up ? [kind.up, ...metrics.runFamilies] : metrics.runFamilies
+    this.#engine = new InstanceSeries(kind.kind, engineFamilies, labels, Number.POSITIVE_INFINITY)
+  }
+
+  get state(): InstanceState {
+    return this.#state
+  }
+
+  /** Series that it exposes now. */
+  get series(): number {
+    return this.#expired ? 0 : this.#own.size
+  }
+
+  /** Milliseconds from one run to the next: for a schedule, from the last time that was due to the next. */
+  get interval(): number {
+    return this.#interval
+  }
+
+  /** How long its series outlive the first failed run. */
+  get staleAfter(): number {
+    return Math.min(3 * this.#interval, FIFTEEN_MINUTES)
+  }
+
+  /** Runs it once more, now, and resolves when that run has ended: see `state`. A run that is under way is
+   * waited for, and whoever asks meanwhile gets the same next run. Rejects when it is off, or stopped. */
+  collectNow(): Promise<void> {
+    if (!this.#loop || this.#stop.signal.aborted) return Promise.reject(new Error('the collector is off'))
+    this.#asked ??= Promise.withResolvers()
+    this.#wake.abort()
+    return this.#asked.promise
+  }
+
+  /** Shows the instance in the exposition and, if it is enabled, begins to run it. Nothing after `stop`. */
+  async start(): Promise<void> {
+    if (this.#stop.signal.aborted) return
+    this.#exposition.attach(this.#own)
+    this.#exposition.attach(this.#engine)
+    await this.#writeEngineSeries()
+    if (this.settings.enabled) this.#loop = this.#runForEver()
+  }
+
+  /** Takes its series away, ends the run that is under way, and closes the collector. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('the exporter is stopping'))
+    this.#forget?.abort()
+    // First: a run that ignores its signal may take long, and another instance may have its labels by then.
+    this.#exposition.detach(this.#own)
+    this.#exposition.detach(this.#engine)
+    await this.#loop
+    await this.#collector.stop?.()
+  }
+
+  async #runForEver(): Promise<void> {
+    const signal = this.#stop.signal
+    let due = this.#firstTime()
+    try {
+      while (!signal.aborted) {
+        this.#update({ nextRunAt: due })
+        const asked = await this.#sleepUntil(due)
+        if (this.#clock.now() >= due) {
+          due = this.#timeAfter(due)
+          this.#update({ nextRunAt: due })
+        }
+        if (this.#abandoned) await this.#fail('overrun', new Error('the last run has not ended yet'))
+        else await this.#run()
+        if (signal.aborted) asked?.reject(new Error('the collector is off'))
+        else asked?.resolve()
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error
+    } finally {
+      this.#asked?.reject(new Error('the collector is off'))
+    }
+  }
+
+  #firstTime(): number {
+    const { kind, target, interval } = this.settings
+    const now = this.#clock.now()
+    return typeof interval === 'number'
+      ? now + phase(`${kind.kind}/${target}`, interval)
+      : nextTime(interval, now)
+  }
+
+  /** Times that passed meanwhile are left out, so that a slow backend is not asked twice in a row. */
+  #timeAfter(due: number): number {
+    const { interval } = this.settings
+    const now = this.#clock.now()
+    if (typeof interval === 'number') return due + interval * Math.max(1, Math.ceil((now - due) / interval))
+    const next = nextTime(interval, now)
+    this.#interval = next - due
+    return next
+  }
+
+  /** Answers who asked for a run before that time, if anybody did. */
+  async #sleepUntil(due: number): Promise<PromiseWithResolvers<void> | undefined> {
+    const signal = this.#stop.signal
+    while (!this.#asked) {
+      const left = due - this.#clock.now()
+      this.#wake = new AbortController()
+      try {
+        const wakeUp = AbortSignal.any([signal, this.#wake.signal])
+        await this.#clock.sleep(Math.min(Math.max(0, left), LONGEST_SLEEP), wakeUp)
+      } catch (error) {
+        if (!this.#wake.signal.aborted) throw error
+      }
+      if (left <= LONGEST_SLEEP && this.#clock.now() >= due) break
+    }
+    signal.throwIfAborted()
+    const asked = this.#asked
+    this.#asked = undefined
+    return asked
+  }
+
+  async #run(): Promise<void> {
+    const startedAt = this.#clock.now()
+    const from = this.#clock.monotonic()
+    const batch = this.#own.begin()
+    const timeout = new AbortController()
+    const runEnd = new AbortController()
+    const signal = AbortSignal.any([this.#stop.signal, timeout.signal])
+    const timeoutError = new Error(`no answer within ${this.settings.timeout} ms`)
+    this.#update({ running: true })
+    const work = this.#collect(batch, signal)
+    const timer = this.#clock
+      .sleep(this.settings.timeout, AbortSignal.any([this.#stop.signal, runEnd.signal]))
+      .then(
+        () => {
+          timeout.abort(timeoutError)
+          throw timeoutError
+        },
+        () => work,
+      )
+    let failure: { reason: FailureReason; error: unknown } | undefined
+    try {
+      await Promise.race([work, timer])
+    } catch (error) {
+      failure = timeout.signal.aborted
+        ? { reason: 'timeout', error: timeoutError }
+        : { reason: 'error', error }
+    }
+    runEnd.abort()
+    timer.catch(() => {})
+    if (timeout.signal.aborted) {
+      this.#abandoned = true
+      const ended = () => {
+        this.#abandoned = false
+      }
+      work.then(ended, ended)
+    }
+    if (this.#stop.signal.aborted) {
+      batch.discard()
+      return
+    }
+    const lastDuration = this.#clock.monotonic() - from
+    this.#runs++
+    this.#update({ running: false, lastRunAt: startedAt, lastDuration })
+    if (failure) {
+      batch.discard()
+      await this.#fail(failure.reason, failure.error)
+    } else {
+      await this.#succeed(batch, startedAt, lastDuration)
+    }
+  }
+
+  async #collect(batch: RunBatch, signal: AbortSignal): Promise<void> {
+    if (!this.#started) {
+      await this.#collector.start?.(signal)
+      this.#started = true
+    }
+    await this.#collector.collect(batch, signal)
+  }
+
+  async #succeed(batch: RunBatch, startedAt: number, duration: number): Promise<void> {
+    this.#forget?.abort()
+    this.#forget = undefined
+    const kept = this.#expired ? [] : this.#partsToKeep(batch)
+    await this.#exposition.rewrite((inPlace) => batch.commit(kept, inPlace))
+    this.#expired = false
+    if (!this.#stop.signal.aborted) this.#exposition.attach(this.#own)
+    for (const reason of ['limit', 'duplicate', 'invalid'] as const)
+      this.#dropped[reason] += batch.dropped[reason]
+    if (batch.droppedByFamily.size > 0 && !this.#isDropping) {
+      this.#events.seriesDropped(this, batch.droppedByFamily)
+    }
+    this.#isDropping = batch.droppedByFamily.size > 0
+    const before = this.#state
+    if (batch.failedParts.length > 0) this.#failures.partial++
+    this.#update({
+      success: true,
+      error: undefined,
+      lastSuccessAt: startedAt,
+      lastSuccessDuration: duration,
+      failedParts: batch.failedParts,
+    })
+    if (before.success === false) this.#events.recovered(this)
+    if (batch.failedParts.length > 0 && before.failedParts.length === 0) {
+      this.#events.partsFailed(this, batch.failedParts)
+    }
+    await this.#writeEngineSeries()
+  }
+
+  async #fail(reason: FailureReason, error: unknown): Promise<void> {
+    this.#failures[reason]++
+    const before = this.#state.success
+    this.#update({ success: false, error })
+    if (before !== false) {
+      this.#events.failed(this, reason, error)
+      this.#forgetLater()
+    }
+    await this.#writeEngineSeries()
+  }
+
+  #forgetLater(): void {
+    const forget = new AbortController()
+    this.#forget = forget
+    this.#clock.sleep(this.staleAfter, forget.signal).then(
+      () => {
+        this.#expired = true
+        this.#exposition.detach(this.#own)
+        return this.#writeEngineSeries()
+      },
+      () => {}, // It recovered, or the exporter stops.
+    )
+  }
+
+  /** Failed parts whose samples have not outlived the stale window. */
+  #partsToKeep(batch: RunBatch): Readonly<Record<string, string>>[] {
+    const now = this.#clock.now()
+    const failed = new Map(batch.failedParts.map((part) => [JSON.stringify(part.labels), part.labels]))
+    for (const key of this.#partsSince.keys()) if (!failed.has(key)) this.#partsSince.delete(key)
+    return [...failed].flatMap(([key, labels]) => {
+      const since = this.#partsSince.get(key) ?? now
+      this.#partsSince.set(key, since)
+      return now - since < this.staleAfter ? [labels] : []
+    })
+  }
+
+  #update(change: Partial<InstanceState>): void {
+    this.#state = { ...this.#state, ...change }
+  }
+
+  async #writeEngineSeries(): Promise<void> {
+    const { kind, enabled } = this.settings
+    const { success, lastRunAt, lastSuccessAt, nextRunAt, lastDuration } = this.#state
+    const collector = kind.kind
+    const batch = this.#engine.begin()
+    const add = (family: Family<'collector'>, value: number | undefined) => {
+      if (value !== undefined) batch.add(family, { collector }, value)
+    }
+    if (kind.up && success !== undefined) batch.add(kind.up, {}, Number(success))
+    add(metrics.enabled, Number(enabled))
+    add(metrics.interval, this.#interval / 1000)
+    add(metrics.staleAfter, this.staleAfter / 1000)
+    add(metrics.success, success === undefined ? undefined : Number(success))
+    add(metrics.duration, lastDuration === undefined ? undefined : Math.round(lastDuration * 1000) / 1e6)
+    add(metrics.lastRun, lastRunAt === undefined ? undefined : lastRunAt / 1000)
+    add(metrics.lastSuccess, lastSuccessAt === undefined ? undefined : lastSuccessAt / 1000)
+    add(metrics.nextRun, nextRunAt === undefined ? undefined : nextRunAt / 1000)
+    add(metrics.series, this.series)
+    add(metrics.runs, this.#runs)
+    for (const [reason, count] of Object.entries(this.#failures)) {
+      batch.add(metrics.failures, { collector, reason }, count)
+    }
+    for (const [reason, count] of Object.entries(this.#dropped)) {
+      batch.add(metrics.dropped, { collector, reason }, count)
+    }
+    batch.commitNow()
+    await this.#exposition.publish()
+  }
+}
+
+/**
+ * Where in its first interval an instance begins: the same at every start, and different from the others',
+ * so that they do not all run in the same instant.
+ */
+function phase(id: string, interval: number): number {
+  let hash = 2166136261
+  for (const char of id) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 16777619)
+  return ((hash >>> 0) / 2 ** 32) * Math.min(interval, LONGEST_PHASE)
+}

@@ -1,0 +1,28 @@
+import type { ConnectAddress, Connector } from '../../clients/connect.ts'
+import { addressOf } from './address.ts'
+import type { ConnectSettings } from './config.ts'
+import { type Meaning, meaningOf } from './meaning.ts'
+
+/** A collector of the configuration, of any kind. */
+interface Configured {
+  readonly kind: { readonly kind: string }
+  readonly target: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly settings: unknown
+}
+
+/** The clusters among the collectors of a configuration, for who operates connectors: enabled or not. */
+export function connectFleets(collectors: readonly Configured[]) {
+  return collectors
+    .filter(({ kind }) => kind.kind === 'connect')
+    .map(({ target, labels, settings }) => {
+      const own = settings as ConnectSettings
+      return {
+        target,
+        environment: labels.environment ?? '',
+        platform: labels.platform ?? '',
+        address: (): ConnectAddress => addressOf(own),
+        meaningOf: (connector: Connector): Meaning => meaningOf(connector, own.teams),
+      }
+    })
+}

@@ -1,0 +1,19 @@
+import type { CollectorKind } from '../collection/collector.ts'
+import { clickhouse } from './clickhouse/index.ts'
+import { connect } from './connect/index.ts'
+import { drift } from './drift/index.ts'
+import { kafka } from './kafka/index.ts'
+import { pm2 } from './pm2/index.ts'
+import { postgresql } from './postgresql/index.ts'
+import { redis } from './redis/index.ts'
+
+/** Every kind of collector. To add one: a folder beside this file, and a line here. */
+export const collectorKinds: readonly CollectorKind[] = [
+  clickhouse,
+  connect,
+  drift,
+  kafka,
+  pm2,
+  postgresql,
+  redis,
+]

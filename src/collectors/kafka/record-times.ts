@@ -1,0 +1,152 @@
+import type { KafkaPass, Offsets, Question } from '../../clients/kafka/reader.ts'
+import { nextTurn, turnTimer } from '../../clock.ts'
+import { Timeline } from './timeline.ts'
+
+/** A place in a partition whose record's time is wanted. */
+export interface Position {
+  readonly topic: TrackedTopic
+  readonly partition: number
+  readonly offset: number
+}
+
+/** A topic's timelines, one for each partition that a group reads. */
+export interface TrackedTopic {
+  readonly name: string
+  /** Changes when a topic is deleted and made anew. */
+  readonly id: string | undefined
+  readonly lines: (Timeline | undefined)[]
+  readonly leaders: readonly number[]
+  compacted: boolean
+}
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+
+/** How far back a partition of which nothing is known is asked for, all at once. */
+const LADDER = [15 * SECOND, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 3 * HOUR, 12 * HOUR, DAY, 7 * DAY]
+
+/** After the ladder, so that the first answer is already a good one. */
+const FIRST_ROUNDS = 4
+
+/** Partitions in one round of questions. A question can cost the broker a whole batch to unpack. */
+const MOST_QUESTIONS = 10_000
+
+/** When the records of a cluster's partitions were written: kept from pass to pass, asked for where unknown. */
+export class RecordTimes {
+  #topics = new Map<string, TrackedTopic>()
+
+  /** The topics of this pass. Those that are gone, or were made anew, are forgotten. */
+  begin(metadata: KafkaPass['metadata'], wanted: Offsets): void {
+    const before = this.#topics
+    this.#topics = new Map()
+    for (const { name, id, partitions } of metadata.topics) {
+      if (!wanted.has(name)) continue
+      const known = before.get(name)
+      const leaders: number[] = []
+      for (const { partition, leader } of partitions) leaders[partition] = leader
+      const same = known?.id === id ? known : undefined
+      this.#topics.set(name, {
+        name,
+        id,
+        leaders,
+        lines: same?.lines ?? [],
+        compacted: same?.compacted ?? false,
+      })
+    }
+  }
+
+  topic(name: string): TrackedTopic | undefined {
+    return this.#topics.get(name)
+  }
+
+  /** Takes note of the ends of all partitions that somebody reads. */
+  sample(ends: Offsets, now: number): void {
+    for (const { name, lines } of this.#topics.values()) {
+      const topicEnds = ends.get(name)
+      for (let partition = 0; partition < lines.length; partition++) {
+        const end = topicEnds?.[partition] ?? Number.NaN
+        if (!Number.isNaN(end)) lines[partition]?.sample(end, now)
+      }
+    }
+  }
+
+  /** For positions of which nothing is known, as after a start: asks until they are known well enough. */
+  async settle(pass: KafkaPass, positions: readonly Position[], now: number): Promise<void> {
+    if (positions.length === 0) return
+    const partitions = new Map<Timeline, Question>()
+    for (const { topic, partition } of positions) {
+      const line = topic.lines[partition]
+      if (!line || partitions.size >= MOST_QUESTIONS) continue
+      partitions.set(line, {
+        topic: topic.name,
+        partition,
+        leader: topic.leaders[partition] ?? -1,
+        timestamp: 1,
+      })
+    }
+    const first = [...partitions.values()]
+    await Promise.all([
+      this.#ask(pass, first, now),
+      this.#ask(
+        pass,
+        first.map((question) => ({ ...question, timestamp: 'greatest' as const })),
+        now,
+      ),
+      ...LADDER.map((back) =>
+        this.#ask(
+          pass,
+          first.map((question) => ({ ...question, timestamp: now - back })),
+          now,
+        ),
+      ),
+    ])
+    for (let round = 0; round < FIRST_ROUNDS; round++) {
+      if (!(await this.refine(pass, positions, now))) return
+    }
+  }
+
+  /** One question for each partition where a position is not known well enough; false when there was none. */
+  async refine(pass: KafkaPass, positions: Iterable<Position>, now: number): Promise<boolean> {
+    const questions = new Map<Timeline, Question & { readonly doubt: number }>()
+    for (const { topic, partition, offset } of positions) {
+      const line = topic.lines[partition]
+      const leader = topic.leaders[partition] ?? -1
+      if (!line || leader < 0) continue
+      const question = line.question(offset, now, topic.compacted)
+      if (!question || question.doubt <= (questions.get(line)?.doubt ?? 0)) continue
+      if (questions.size >= MOST_QUESTIONS && !questions.has(line)) continue
+      questions.set(line, { topic: topic.name, partition, leader, ...question })
+    }
+    if (questions.size === 0) return false
+    await this.#ask(pass, [...questions.values()], now)
+    return true
+  }
+
+  async #ask(pass: KafkaPass, questions: readonly Question[], now: number): Promise<void> {
+    const asked = new Map<string, Question>()
+    for (const question of questions) {
+      if (question.leader >= 0) asked.set(`${question.partition} ${question.topic}`, question)
+    }
+    const isTurnOver = turnTimer()
+    for (const { topic, partition, offset, timestamp } of await pass.answers([...asked.values()])) {
+      const line = this.#topics.get(topic)?.lines[partition]
+      const question = asked.get(`${partition} ${topic}`)
+      if (!line || !question) continue
+      const since = question.timestamp === 'greatest' ? timestamp : question.timestamp
+      if (offset >= 0 && timestamp >= 0) line.learn(offset, timestamp, since, now)
+      else if (question.timestamp !== 'greatest') line.learnNone(question.timestamp)
+      if (isTurnOver()) await nextTurn()
+    }
+  }
+}
+
+/** The timeline of a partition, begun if this is the first that is heard of it. */
+export function trackedLine(topic: TrackedTopic, partition: number): Timeline {
+  const known = topic.lines[partition]
+  if (known) return known
+  const line = new Timeline()
+  topic.lines[partition] = line
+  return line
+}

@@ -1,0 +1,275 @@
+/**
+ * What is known of when the records of one partition were written, as knots over offsets:
+ *
+ * - a sampled knot says that the log ended at `offset` from `before` to `at`: record `offset` − 1 is not
+ *   younger than `before`, record `offset` not older than `at`;
+ * - an exact knot (an answer to a question by timestamp) says that the first record at or after `offset` has
+ *   the timestamp `at`, and that every record before it is older than `before`.
+ *
+ * Times are in milliseconds. Where producers' clocks are wrong, exact knots contradict sampled ones; then only
+ * sampled ones count.
+ */
+export class Timeline {
+  #count = 0
+  #offsets: Float64Array
+  #before: Float64Array
+  #at: Float64Array
+  #exact: Uint8Array
+  #skewed = false
+  #askMiddle = false
+  // What the last look found.
+  #time = 0
+  #earliest = 0
+  #latest = 0
+  #doubt = 0
+
+  constructor() {
+    this.#offsets = new Float64Array(FIRST_CAPACITY)
+    this.#before = new Float64Array(FIRST_CAPACITY)
+    this.#at = new Float64Array(FIRST_CAPACITY)
+    this.#exact = new Uint8Array(FIRST_CAPACITY)
+  }
+
+  /** Producers' timestamps disagree with the times at which the log was seen to grow. */
+  get skewed(): boolean {
+    return this.#skewed
+  }
+
+  /** The end of the log is at `end` now. An end that went back is another log: everything known is forgotten. */
+  sample(end: number, now: number): void {
+    const last = this.#count - 1
+    if (last >= 0 && end < (this.#offsets[last] ?? 0)) this.#count = 0
+    const newest = this.#count - 1
+    if (newest >= 0 && this.#offsets[newest] === end && !this.#exact[newest]) {
+      this.#at[newest] = now
+      return
+    }
+    if (this.#count >= CAPACITY) this.#thinOut(now)
+    this.#insert(this.#count, end, now, now, false)
+  }
+
+  /**
+   * The broker answered a question for the first record not older than `asked` with `offset` and its
+   * timestamp. Without a question, as for the greatest timestamp, `asked` is that timestamp.
+   */
+  learn(offset: number, timestamp: number, asked: number, now: number): void {
+    if (this.#skewed) return
+    this.#askMiddle = !this.#askMiddle
+    const at = this.#firstAfter(offset - 1)
+    if (timestamp > now + SKEW || this.#contradicts(offset, timestamp)) {
+      this.#skewed = true
+      this.#keepSampled()
+      return
+    }
+    for (let i = at; i < this.#count && this.#offsets[i] === offset; i++) {
+      if (!this.#exact[i]) continue
+      // The later of two questions with the same answer tells more of the records before it.
+      this.#before[i] = Math.min(this.#before[i] ?? asked, asked)
+      return
+    }
+    if (this.#count >= CAPACITY) this.#thinOut(now)
+    // Behind a sampled knot of the same offset, which is about the moment before the record came.
+    let place = this.#firstAfter(offset)
+    while (place > 0 && this.#offsets[place - 1] === offset && this.#exact[place - 1]) place--
+    this.#insert(place, offset, Math.min(asked, timestamp), timestamp, true)
+  }
+
+  /** The broker knows no record that is not older than `asked`. */
+  learnNone(asked: number): void {
+    if (this.#skewed || this.#count === 0) return
+    this.#askMiddle = !this.#askMiddle
+    const newest = this.#count - 1
+    this.#before[newest] = Math.min(this.#before[newest] ?? asked, asked)
+  }
+
+  /**
+   * The timestamp to ask the broker for, so that the time of `offset` is known better; undefined when it is
+   * known well enough, or cannot be. Each answer at least halves what is open. `doubt` grows with the width
+   * of what is open for its age.
+   */
+  question(
+    offset: number,
+    now: number,
+    compacted: boolean,
+  ): { readonly timestamp: number; readonly doubt: number } | undefined {
+    const time = this.readTime(offset, now, compacted)
+    const doubt = this.doubt
+    if (Number.isNaN(time) || doubt <= 1) return undefined
+    // Any record: the oldest that there still is.
+    if (doubt === Infinity) return { timestamp: 1, doubt }
+    const earliest = this.#earliest
+    const latest = this.#latest
+    // In turn, after each answer: the middle halves the bracket; just past its start finds the next record, however far it is.
+    const before = this.#before[this.#firstAfter(offset)] ?? latest
+    const middle = (earliest + Math.min(before, latest)) / 2
+    return { timestamp: Math.floor(this.#askMiddle ? middle : earliest + 1), doubt }
+  }
+
+  /**
+   * When the first record at or after `offset` was written, between `earliest` and `latest`. Undefined before
+   * the first sample and at or past the end. `earliest` is undefined below all that is known.
+   * `compacted`: offsets may be missing, so that the first record after a gap stands for the whole gap.
+   */
+  timeOf(offset: number, compacted: boolean): Estimate | undefined {
+    if (!this.#look(offset, compacted)) return undefined
+    const earliest = Number.isNaN(this.#earliest) ? undefined : this.#earliest
+    return { time: this.#time, earliest, latest: this.#latest }
+  }
+
+  /**
+   * The same time alone, NaN where there is none, and `doubt` about it: above 1 a question would help. Makes
+   * no object: it is asked for every pair of group and partition in every pass.
+   */
+  readTime(offset: number, now: number, compacted: boolean): number {
+    this.#doubt = 0
+    if (!this.#look(offset, compacted)) return Number.NaN
+    this.#doubt = Number.isNaN(this.#earliest)
+      ? Infinity
+      : (this.#latest - this.#earliest) / Math.max(WIDEST, (now - this.#time) * WIDEST_SHARE)
+    return this.#time
+  }
+
+  /** Of the last `readTime`: how wide its bracket is for its age; never above 1 where no question helps. */
+  get doubt(): number {
+    return this.#skewed ? 0 : this.#doubt
+  }
+
+  /** Whether nothing is known of when the record at `offset` was written, but that it is older than all known. */
+  isBefore(offset: number): boolean {
+    return !this.#skewed && this.#count > 0 && offset < (this.#offsets[0] ?? 0)
+  }
+
+  /** Puts what is known of the record into the fields; false where there is none. */
+  #look(offset: number, compacted: boolean): boolean {
+    const above = this.#firstAfter(offset)
+    if (above >= this.#count) return false
+    const before = this.#before[above] ?? 0
+    // In a gap that compaction left, the next record is the one after the gap.
+    const latest = compacted && this.#exact[above] ? (this.#at[above] ?? 0) : before
+    const lower = above - 1
+    this.#latest = latest
+    if (lower < 0) {
+      this.#time = latest
+      this.#earliest = Number.NaN
+      return true
+    }
+    const earliest = this.#at[lower] ?? 0
+    const isExact = this.#exact[lower] === 1
+    const from = this.#offsets[lower] ?? 0
+    this.#earliest = earliest
+    if (isExact && from === offset) {
+      this.#time = earliest
+      this.#latest = earliest
+    } else if (latest > before && before - earliest <= 1) {
+      // Nothing was written between the two.
+      this.#time = latest
+      this.#earliest = latest
+    } else if (latest <= earliest) {
+      this.#time = earliest
+      this.#latest = earliest
+    } else {
+      const first = isExact ? from : from - 1
+      const last = (this.#offsets[above] ?? 0) - 1
+      const share = last <= first ? 1 : (offset - first) / (last - first)
+      this.#time = earliest + share * (latest - earliest)
+    }
+    return true
+  }
+
+  /** Index of the first knot past `offset`. */
+  #firstAfter(offset: number): number {
+    let low = 0
+    let high = this.#count
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#offsets[middle] ?? 0) > offset) high = middle
+      else low = middle + 1
+    }
+    return low
+  }
+
+  /** Whether a record at `offset` of this time breaks what samples say by more than clocks may differ. */
+  #contradicts(offset: number, timestamp: number): boolean {
+    for (let i = this.#count - 1; i >= 0; i--) {
+      if (this.#exact[i]) continue
+      if ((this.#offsets[i] ?? 0) <= offset) return timestamp < (this.#at[i] ?? 0) - SKEW
+      if (timestamp > (this.#before[i] ?? 0) + SKEW) return true
+    }
+    return false
+  }
+
+  #keepSampled(): void {
+    let kept = 0
+    for (let i = 0; i < this.#count; i++) {
+      if (this.#exact[i]) continue
+      this.#copy(i, kept++)
+    }
+    this.#count = kept
+  }
+
+  /** Drops the inner knot whose gap is smallest for its age, so that history gets coarser as it gets older. */
+  #thinOut(now: number): void {
+    let victim = 1
+    let smallest = Infinity
+    for (let i = 1; i < this.#count - 1; i++) {
+      const gap = (this.#before[i + 1] ?? 0) - (this.#at[i - 1] ?? 0)
+      const worth = gap / Math.max(1, now - (this.#at[i] ?? 0))
+      if (worth < smallest) {
+        smallest = worth
+        victim = i
+      }
+    }
+    for (let i = victim; i < this.#count - 1; i++) this.#copy(i + 1, i)
+    this.#count--
+  }
+
+  #insert(place: number, offset: number, before: number, at: number, exact: boolean): void {
+    if (this.#count >= this.#offsets.length) this.#grow()
+    for (let i = this.#count; i > place; i--) this.#copy(i - 1, i)
+    this.#offsets[place] = offset
+    this.#before[place] = before
+    this.#at[place] = at
+    this.#exact[place] = Number(exact)
+    this.#count++
+  }
+
+  #copy(from: number, to: number): void {
+    this.#offsets[to] = this.#offsets[from] ?? 0
+    this.#before[to] = this.#before[from] ?? 0
+    this.#at[to] = this.#at[from] ?? 0
+    this.#exact[to] = this.#exact[from] ?? 0
+  }
+
+  #grow(): void {
+    const capacity = Math.min(CAPACITY, this.#offsets.length * 2)
+    this.#offsets = widened(this.#offsets, capacity)
+    this.#before = widened(this.#before, capacity)
+    this.#at = widened(this.#at, capacity)
+    const exact = new Uint8Array(capacity)
+    exact.set(this.#exact)
+    this.#exact = exact
+  }
+}
+
+function widened(from: Float64Array, capacity: number): Float64Array {
+  const to = new Float64Array(capacity)
+  to.set(from)
+  return to
+}
+
+/** Milliseconds since the epoch. */
+export interface Estimate {
+  readonly time: number
+  readonly earliest: number | undefined
+  readonly latest: number
+}
+
+const CAPACITY = 128
+const FIRST_CAPACITY = 8
+
+/** A bracket up to this, or to this share of the age, is good enough. */
+const WIDEST = 30_000
+const WIDEST_SHARE = 0.2
+
+/** Clocks that differ by less than this are taken to agree. */
+const SKEW = 60_000

@@ -1,0 +1,3 @@
+import { settingsWithSecrets } from '../../config/fields.ts'
+
+export const settings = settingsWithSecrets({}, { required: ['url'] })

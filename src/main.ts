@@ -1,0 +1,225 @@
+#!/usr/bin/env node
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { errorLine } from './app.ts'
+import { type CollectOptions, collect } from './commands/collect.ts'
+import { printConfig, printSchema, validateConfig } from './commands/config.ts'
+import {
+  listCommand,
+  type OperateCommandOptions,
+  operateCommand,
+  showCommand,
+  UsageError,
+} from './commands/connect.ts'
+import { type ListOptions, listFailures, markFailures, showFailure } from './commands/failures.ts'
+import { type LagOptions, lag } from './commands/lag.ts'
+import { run, version } from './commands/run.ts'
+import { type StatusOptions, status } from './commands/status.ts'
+import { printToken } from './commands/token.ts'
+import { parseDuration } from './config/fields.ts'
+import { ConfigError } from './config/load.ts'
+import { ROLES, type Role } from './config/tokens.ts'
+
+// Exit codes: 0 good, 1 failed, 2 bad usage or configuration.
+const program = new Command('cdc-exporter')
+  .description('Prometheus exporter and alert sidecar for change-data-capture pipelines')
+  .version(version)
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
+
+const CONFIG = ['-c, --config <file>', 'configuration file', 'config/cdc-exporter.yaml'] as const
+
+program
+  .command('run')
+  .description('watch the pipeline and serve /metrics')
+  .option(...CONFIG)
+  .action(({ config }: { config: string }) => run(config))
+
+program
+  .command('collect')
+  .description('run a collector once, and print what a scrape would see of it')
+  .argument('<target>', 'as in the configuration')
+  .option(...CONFIG)
+  .option('--collector <kind>', 'where collectors of several kinds have this target')
+  .action(async (target: string, options: CollectOptions) => {
+    if (!(await collect(target, options))) process.exit(1)
+  })
+
+program
+  .command('status')
+  .description('the collectors of a running daemon')
+  .option('--url <url>', 'where it listens', 'http://localhost:9979')
+  .option('--token-file <file>', 'API token, where the daemon has any')
+  .option('--watch', 'again and again, until interrupted')
+  .option('--json', 'JSON instead of a table')
+  .action(async (options: StatusOptions) => {
+    if (!(await status(options, interrupted()))) process.exit(1)
+  })
+
+const config = program.command('config').description('look at a configuration')
+config
+  .command('validate')
+  .description('list every fault of the file, each with its line')
+  .argument('[file]', 'configuration file', 'config/cdc-exporter.yaml')
+  .action(validateConfig)
+config
+  .command('show')
+  .description('print the configuration in force, defaults filled in, secrets masked')
+  .argument('[file]', 'configuration file', 'config/cdc-exporter.yaml')
+  .action(printConfig)
+config.command('schema').description('print the JSON Schema of the file').action(printSchema)
+
+program
+  .command('lag')
+  .description('lag of every consumer group, with rates from two passes')
+  .option(...CONFIG)
+  .option('--target <name>', 'one kafka collector of the configuration; all where absent')
+  .option('--group <regex>', 'only consumer groups that match', regex)
+  .option('--topic <regex>', 'only topics that match', regex)
+  .option('--tenant <name>', 'only topics of this tenant, by the topic rules')
+  .option('--team <name>', 'only topics of this team, by the topic rules')
+  .option('--behind', 'only groups with lag')
+  .option('--interval <duration>', 'time between two passes', milliseconds, 2_000)
+  .option('--watch', 'again and again, until interrupted')
+  .option('--json', 'JSON instead of a table')
+  .action((options: LagOptions) => lag(options, interrupted()))
+
+const failures = program.command('failures').description('failures of connectors, as kept in state_dir')
+failures
+  .command('list')
+  .description('the newest first')
+  .option(...CONFIG)
+  .addOption(new Option('--state <state>').choices(['open', 'resolved', 'all']).default('open'))
+  .option('--target <name>', 'only of this collector')
+  .option('--environment <name>')
+  .option('--platform <name>')
+  .option('--connector <name>')
+  .option('--team <name>')
+  .option('--exception-class <name>', 'only with this class in the first line of the trace')
+  .option('--limit <count>', 'at most so many', wholeNumber, 50)
+  .option('--offset <count>', 'leave out so many', wholeNumber, 0)
+  .option('--json', 'JSON instead of a table')
+  .action((options: ListOptions) => listFailures(options))
+failures
+  .command('show')
+  .description('one with its trace, first steps and history')
+  .argument('<id>', 'as in the list', wholeNumber)
+  .option(...CONFIG)
+  .option('--json', 'JSON instead of text')
+  .action(showFailure)
+for (const operation of ['resolve', 'unresolve'] as const) {
+  failures
+    .command(operation)
+    .description(
+      operation === 'resolve'
+        ? 'mark as resolved; one that persists is not opened again'
+        : 'open again what was resolved by hand and persists',
+    )
+    .argument('<id...>', 'as in the list', wholeNumbers)
+    .option(...CONFIG)
+    .option('--json', 'JSON instead of text')
+    .action((ids: readonly number[], options) => markFailures(operation, ids, options))
+}
+
+program
+  .command('token')
+  .description('make an API token: its text, this once, and its entry for the file api.tokens_file')
+  .requiredOption('--name <name>', 'who has it')
+  .addOption(new Option('--role <role>').choices(ROLES).default('viewer'))
+  .option('--team <name...>', 'teams of a team-lead', [])
+  .action(({ name, role, team }: { name: string; role: Role; team: readonly string[] }) => {
+    if ((role === 'team-lead') !== team.length > 0) {
+      program.error('error: a team-lead has teams (--team), and nobody else has')
+    }
+    printToken({ name, role, team })
+  })
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('expected a whole number')
+  return Number(text)
+}
+
+function wholeNumbers(text: string, before: readonly number[] = []): readonly number[] {
+  return [...before, wholeNumber(text)]
+}
+
+const connect = program.command('connect').description('connectors of the Connect clusters')
+
+function selecting(command: Command): Command {
+  return command
+    .option(...CONFIG)
+    .option('--environment <name>', 'only of this environment')
+    .option('--cluster <target>', 'only of this connect collector')
+    .option('--team <name>', 'only of this team, by the rules of the configuration')
+    .option('--state <state>', 'only in this state, or with a task that is')
+    .option('--connector <regex>', 'only names that match', regex)
+    .option('--json', 'JSON instead of a table')
+}
+
+selecting(connect.command('list').description('connectors with their states').argument('[name...]')).action(
+  (names, options) => listCommand(names, options, interrupted()),
+)
+selecting(
+  connect
+    .command('show')
+    .description('one connector with its configuration, secrets masked')
+    .argument('<name>'),
+).action((name, options) => showCommand(name, options, interrupted()))
+
+const OPERATIONS = {
+  restart: 'restart what has failed, the connector or tasks of it',
+  pause: 'let it stand still, with its tasks',
+  resume: 'let it go on, paused or stopped',
+  stop: 'end its tasks; its configuration and offsets stay',
+  delete: 'delete it from its cluster; its offsets stay there',
+} as const
+for (const operation of ['restart', 'pause', 'resume', 'stop', 'delete'] as const) {
+  const command = selecting(
+    connect.command(operation).description(OPERATIONS[operation]).argument('[name...]'),
+  )
+    .option('--all', 'all connectors of all clusters')
+    .option('--dry-run', 'only say which they are')
+    .option('--yes', 'do not ask')
+    .option('--within <duration>', 'how long each is watched for its outcome', milliseconds, 60_000)
+    .option(
+      '--settle <duration>',
+      'how long it has to run without a failure to count as running',
+      milliseconds,
+      15_000,
+    )
+  if (operation === 'restart') command.option('--all-tasks', 'tasks too that have not failed')
+  command.action(async (names: readonly string[], options: OperateCommandOptions) => {
+    if (!(await operateCommand(operation, names, options, interrupted()))) process.exit(1)
+  })
+}
+
+function regex(text: string): RegExp {
+  try {
+    return new RegExp(text, 'u')
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+function milliseconds(text: string): number {
+  const duration = parseDuration(text)
+  if (!duration) throw new InvalidArgumentError('expected a duration such as 2s or 500ms')
+  return duration
+}
+
+/** Aborts at Ctrl-C. */
+function interrupted(): AbortSignal {
+  const controller = new AbortController()
+  process.once('SIGINT', () => controller.abort(new Error('interrupted')))
+  return controller.signal
+}
+
+try {
+  await program.parseAsync()
+  process.exit(0)
+} catch (error) {
+  if (error instanceof ConfigError) {
+    process.stderr.write(`${error.message}\n`)
+    process.exit(2)
+  }
+  process.stderr.write(`cdc-exporter: ${errorLine(error)}\n`)
+  process.exit(error instanceof UsageError ? 2 : 1)
+}

@@ -1,0 +1,163 @@
+import { nextTurn, turnTimer } from '../clock.ts'
+import type { Family } from './family.ts'
+import { escapeLabelValue, FamilySeries, type Sample } from './family-series.ts'
+
+/** Why samples of a run were not taken. */
+export interface Dropped {
+  /** Beyond the instance's bound on series. */
+  limit: number
+  /** Written twice in one run. */
+  duplicate: number
+  /** Not a number. */
+  invalid: number
+}
+
+export interface FailedPart {
+  readonly labels: Readonly<Record<string, string>>
+  readonly cause: unknown
+}
+
+/** All series of one instance, from run to run. At most one batch of it is open at a time. */
+export class InstanceSeries {
+  readonly kind: string
+  readonly target: string
+  readonly #labels: Readonly<Record<string, string>>
+  readonly #byFamily = new Map<Family, FamilySeries>()
+  readonly #maxSeries: number
+  #run = 0
+
+  constructor(
+    kind: string,
+    families: readonly Family[],
+    labels: Readonly<Record<string, string>>,
+    maxSeries: number,
+  ) {
+    this.kind = kind
+    this.target = labels.target ?? ''
+    this.#labels = labels
+    this.#maxSeries = maxSeries
+    const constLabels = Object.entries(labels)
+      .map(([name, value]) => `${name}="${escapeLabelValue(value)}"`)
+      .join(',')
+    for (const family of families) this.#byFamily.set(family, new FamilySeries(family, constLabels))
+  }
+
+  get families(): Iterable<FamilySeries> {
+    return this.#byFamily.values()
+  }
+
+  /** Series that a scrape sees. */
+  get size(): number {
+    let size = 0
+    for (const series of this.#byFamily.values()) size += series.size
+    return size
+  }
+
+  /** Of the families called `name`, as of the last commit; the instance's labels are among theirs. */
+  *samples(name: string): Generator<Sample> {
+    for (const series of this.#byFamily.values()) {
+      if (series.family.name !== name) continue
+      for (const { labels, value } of series.samples())
+        yield { labels: { ...this.#labels, ...labels }, value }
+    }
+  }
+
+  begin(): RunBatch {
+    this.#run++
+    for (const series of this.#byFamily.values()) series.begin(this.#run)
+    return new RunBatch(this.#byFamily, this.#maxSeries)
+  }
+}
+
+/** What one run writes: see `SampleBatch` of the collector contract. */
+export class RunBatch {
+  readonly dropped: Dropped = { limit: 0, duplicate: 0, invalid: 0 }
+  /** Samples not taken, by name of their family. */
+  readonly droppedByFamily = new Map<string, number>()
+  readonly failedParts: FailedPart[] = []
+  readonly #byFamily: ReadonlyMap<Family, FamilySeries>
+  readonly #maxSeries: number
+  #count = 0
+  #open = true
+  #lastFamily: Family | undefined
+  #lastSeries: FamilySeries | undefined
+
+  constructor(byFamily: ReadonlyMap<Family, FamilySeries>, maxSeries: number) {
+    this.#byFamily = byFamily
+    this.#maxSeries = maxSeries
+  }
+
+  add<L extends string>(family: Family<L>, labels: Readonly<Record<L, string>>, value: number): void {
+    // A run that goes on after its time-out writes to nobody.
+    if (!this.#open) return
+    if (family !== this.#lastFamily) {
+      this.#lastSeries = this.#byFamily.get(family)
+      this.#lastFamily = family
+    }
+    if (!this.#lastSeries) throw new TypeError(`${family.name} is not among the families of its kind`)
+    if (Number.isNaN(value)) this.#drop('invalid', family)
+    else if (this.#count >= this.#maxSeries) this.#drop('limit', family)
+    else if (this.#lastSeries.write(labels, value)) this.#count++
+    else this.#drop('duplicate', family)
+  }
+
+  #drop(reason: keyof Dropped, { name }: Family): void {
+    this.dropped[reason]++
+    this.droppedByFamily.set(name, (this.droppedByFamily.get(name) ?? 0) + 1)
+  }
+
+  partFailed(labels: Readonly<Record<string, string>>, cause: unknown): void {
+    if (this.#open) this.failedParts.push({ labels, cause })
+  }
+
+  /** Forgets the run. */
+  discard(): void {
+    if (!this.#open) return
+    this.#open = false
+    for (const series of this.#byFamily.values()) series.discard()
+  }
+
+  /**
+   * Makes the run the instance's truth, all at once. Series that carry the labels of one of `keptParts` and
+   * were not written stay. `inPlace`: see `Exposition.rewrite`. Yields to the event loop.
+   */
+  async commit(keptParts: readonly Readonly<Record<string, string>>[], inPlace: boolean): Promise<void> {
+    this.#open = false
+    const isTurnOver = turnTimer()
+    for (const series of this.#byFamily.values()) {
+      for (const render of series.commit(keeper(series.family, keptParts))) {
+        render(inPlace)
+        if (isTurnOver()) await nextTurn()
+      }
+    }
+    for (const series of this.#byFamily.values()) series.publish()
+  }
+
+  /** The same in one go, for a batch of a few series. */
+  commitNow(): void {
+    this.#open = false
+    for (const series of this.#byFamily.values()) {
+      for (const render of series.commit()) render(false)
+      series.publish()
+    }
+  }
+}
+
+/** Tells whether a series of this family belongs to one of the parts. */
+function keeper(family: Family, parts: readonly Readonly<Record<string, string>>[]) {
+  const names = new Set<string>(family.labelNames)
+  // One set of values for each set of label names, however many parts there are.
+  const byNames = new Map<string, { names: string[]; values: Set<string> }>()
+  for (const part of parts) {
+    const partNames = Object.keys(part).sort()
+    if (!partNames.every((name) => names.has(name))) continue
+    const key = partNames.join()
+    const group = byNames.get(key) ?? { names: partNames, values: new Set() }
+    group.values.add(JSON.stringify(partNames.map((name) => part[name])))
+    byNames.set(key, group)
+  }
+  if (byNames.size === 0) return undefined
+  const groups = [...byNames.values()]
+  return (labels: Readonly<Record<string, string>>): boolean =>
+    groups.some((group) => group.values.has(JSON.stringify(group.names.map((name) => labels[name]))))
+}

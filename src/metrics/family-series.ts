@@ -1,0 +1,361 @@
+import type { Family } from './family.ts'
+
+/** Slots of one chunk at the most: rendering and comparing one stays well under ten milliseconds. */
+const CHUNK_SLOTS = 4096
+/** Holds any integer up to 2^53 and most decimals; a chunk with a longer value is laid out wide. */
+const NARROW = 17
+/** The longest text of a double, such as `-0.0000010444961525939881`, has 25 characters. */
+const WIDE = 25
+const SPACE = 0x20
+
+/** A run of finished lines of one family and one instance. `version` changes when its bytes do. */
+export interface Block {
+  readonly bytes: Buffer
+  readonly version: number
+}
+
+/** One series and its value. */
+export interface Sample {
+  readonly labels: Readonly<Record<string, string>>
+  readonly value: number
+}
+
+let lastVersion = 0
+/** Versions are unique in the process, so that equal versions mean equal bytes. */
+export const nextVersion = (): number => ++lastVersion
+
+interface Chunk {
+  slots: number[]
+  /** Values as the bytes have them. */
+  rendered: Float64Array
+  /** Where each value's place begins. */
+  offsets: Uint32Array
+  width: number
+  /** What a scrape sees. */
+  block: Block
+  /** Rendered, and not yet published. */
+  next: Block | undefined
+  /** Its slots are no longer those of its bytes. */
+  relaid: boolean
+}
+
+/**
+ * The series of one family and one instance, kept from run to run. A collector that writes them in the
+ * order of its last run finds each slot by one comparison of labels; another order costs a lookup each.
+ * What a run writes is pending until `commit`, and invisible until `publish`.
+ */
+export class FamilySeries {
+  readonly family: Family
+  readonly #constLabels: string
+  #labels: string[] = []
+  #values = new Float64Array(0)
+  #pending = new Float64Array(0)
+  /** The number of the run that last wrote the slot. */
+  #writtenIn = new Uint32Array(0)
+  /** The chunk that holds the slot; none for one that is free or not yet committed. */
+  #chunkOf: (Chunk | undefined)[] = []
+  #free: number[] = []
+  #created: number[] = []
+  #order: number[] = []
+  #nextOrder: number[] = []
+  /** Slot → its place in `#order`. */
+  #position = new Uint32Array(0)
+  #cursor = 0
+  #index: Map<string, number> | undefined
+  #indexUsed = false
+  #run = 0
+  #chunks: Chunk[] = []
+
+  /** `constLabels`: the instance's labels, already escaped, such as `target="erp"`. */
+  constructor(family: Family, constLabels: string) {
+    this.family = family
+    this.#constLabels = constLabels
+  }
+
+  /** Series after the last commit. */
+  get size(): number {
+    return this.#order.length
+  }
+
+  /** What a scrape sees. */
+  get blocks(): readonly Block[] {
+    return this.#chunks.map((chunk) => chunk.block)
+  }
+
+  /** Of the last commit; without the instance's labels. */
+  *samples(): Generator<Sample> {
+    for (const slot of this.#order) yield { labels: this.#labelsOf(slot), value: this.#values[slot] ?? 0 }
+  }
+
+  begin(run: number): void {
+    this.#run = run
+    this.#cursor = 0
+    this.#nextOrder = []
+    this.#indexUsed = false
+  }
+
+  /** False when the run has written this series already. */
+  write(labels: Readonly<Record<string, string>>, value: number): boolean {
+    const expected = this.#order[this.#cursor]
+    let slot: number
+    if (expected !== undefined && this.#matches(expected, labels)) {
+      slot = expected
+      this.#cursor++
+    } else {
+      slot = this.#lookUp(labels)
+    }
+    if (this.#writtenIn[slot] === this.#run) return false
+    this.#writtenIn[slot] = this.#run
+    this.#pending[slot] = value
+    this.#nextOrder.push(slot)
+    return true
+  }
+
+  /** Forgets what the run wrote. */
+  discard(): void {
+    for (const slot of this.#created) this.#release(slot)
+    this.#created = []
+    this.#nextOrder = []
+  }
+
+  /**
+   * Makes what the run wrote the truth. A series that it did not write goes, unless `keep` wants it kept
+   * with its last value. Returns the renderings that this calls for, each short.
+   */
+  commit(keep?: (labels: Readonly<Record<string, string>>) => boolean): ((inPlace: boolean) => void)[] {
+    const next = this.#nextOrder
+    const gone: number[] = []
+    for (const slot of this.#order) {
+      if (this.#writtenIn[slot] === this.#run) continue
+      if (keep?.(this.#labelsOf(slot))) next.push(slot)
+      else gone.push(slot)
+    }
+    this.#remove(gone)
+    for (const slot of next) {
+      if (this.#writtenIn[slot] === this.#run) this.#values[slot] = this.#pending[slot] ?? 0
+      if (!this.#chunkOf[slot]) this.#place(slot)
+    }
+    for (let i = 0; i < next.length; i++) this.#position[next[i] ?? 0] = i
+    this.#order = next
+    this.#nextOrder = []
+    this.#created = []
+    // Steady series need no index; one that was asked for may well be asked for again.
+    if (!this.#indexUsed) this.#index = undefined
+    return this.#chunks
+      .filter((chunk) => this.#isChanged(chunk))
+      .map((chunk) => (inPlace) => this.#render(chunk, inPlace))
+  }
+
+  /** Shows what was rendered. */
+  publish(): void {
+    for (const chunk of this.#chunks) {
+      if (!chunk.next) continue
+      chunk.block = chunk.next
+      chunk.next = undefined
+    }
+    this.#chunks = this.#chunks.filter((chunk) => chunk.slots.length > 0)
+  }
+
+  #matches(slot: number, labels: Readonly<Record<string, string>>): boolean {
+    const names = this.family.labelNames
+    const base = slot * names.length
+    for (let i = 0; i < names.length; i++) {
+      if (this.#labels[base + i] !== labels[names[i] ?? '']) return false
+    }
+    return true
+  }
+
+  #labelsOf(slot: number): Readonly<Record<string, string>> {
+    const names = this.family.labelNames
+    const labels: Record<string, string> = {}
+    for (let i = 0; i < names.length; i++)
+      labels[names[i] ?? ''] = this.#labels[slot * names.length + i] ?? ''
+    return labels
+  }
+
+  #lookUp(labels: Readonly<Record<string, string>>): number {
+    this.#indexUsed = true
+    this.#index ??= new Map(this.#order.map((slot) => [this.#key(this.#labelsOf(slot)), slot]))
+    const key = this.#key(labels)
+    const known = this.#index.get(key)
+    if (known !== undefined) {
+      // Go on from where the collector went on last time.
+      if (this.#chunkOf[known]) this.#cursor = (this.#position[known] ?? 0) + 1
+      return known
+    }
+    const slot = this.#allocate()
+    const names = this.family.labelNames
+    for (let i = 0; i < names.length; i++) {
+      const value = labels[names[i] ?? '']
+      if (typeof value !== 'string')
+        throw new TypeError(`${this.family.name}: label ${names[i]} has no value`)
+      this.#labels[slot * names.length + i] = value
+    }
+    this.#index.set(key, slot)
+    this.#created.push(slot)
+    return slot
+  }
+
+  #key(labels: Readonly<Record<string, string>>): string {
+    let key = ''
+    // The length before each value keeps ('a', 'bc') and ('ab', 'c') apart.
+    for (const name of this.family.labelNames) key += `${labels[name]?.length}:${labels[name]}`
+    return key
+  }
+
+  #allocate(): number {
+    const slot = this.#free.pop() ?? this.#chunkOf.length
+    this.#chunkOf[slot] = undefined
+    if (slot >= this.#values.length) {
+      const capacity = Math.max(16, this.#values.length * 2)
+      this.#values = grown(this.#values, new Float64Array(capacity))
+      this.#pending = grown(this.#pending, new Float64Array(capacity))
+      this.#writtenIn = grown(this.#writtenIn, new Uint32Array(capacity))
+      this.#position = grown(this.#position, new Uint32Array(capacity))
+    }
+    return slot
+  }
+
+  #release(slot: number): void {
+    this.#index?.delete(this.#key(this.#labelsOf(slot)))
+    this.#writtenIn[slot] = 0
+    this.#chunkOf[slot] = undefined
+    this.#free.push(slot)
+  }
+
+  #place(slot: number): void {
+    let chunk = this.#chunks.at(-1)
+    if (!chunk || chunk.slots.length >= CHUNK_SLOTS) {
+      chunk = {
+        slots: [],
+        rendered: new Float64Array(0),
+        offsets: new Uint32Array(0),
+        width: NARROW,
+        block: { bytes: Buffer.alloc(0), version: 0 },
+        next: undefined,
+        relaid: true,
+      }
+      this.#chunks.push(chunk)
+    }
+    chunk.slots.push(slot)
+    chunk.relaid = true
+    this.#chunkOf[slot] = chunk
+  }
+
+  #remove(gone: readonly number[]): void {
+    const touched = new Set<Chunk>()
+    for (const slot of gone) {
+      const chunk = this.#chunkOf[slot]
+      if (chunk) touched.add(chunk)
+      this.#release(slot)
+    }
+    for (const chunk of touched) {
+      chunk.slots = chunk.slots.filter((slot) => this.#chunkOf[slot] === chunk)
+      chunk.relaid = true
+    }
+  }
+
+  #isChanged(chunk: Chunk): boolean {
+    if (chunk.relaid) return true
+    const { slots, rendered } = chunk
+    for (let i = 0; i < slots.length; i++) {
+      if (rendered[i] !== this.#values[slots[i] ?? 0]) return true
+    }
+    return false
+  }
+
+  #render(chunk: Chunk, inPlace: boolean): void {
+    if (chunk.relaid) {
+      this.#layOut(chunk, NARROW)
+      return
+    }
+    const { slots, rendered, offsets, width, block } = chunk
+    const bytes = inPlace ? block.bytes : copied(block.bytes)
+    for (let i = 0; i < slots.length; i++) {
+      const value = this.#values[slots[i] ?? 0] ?? 0
+      if (rendered[i] === value) continue
+      if (!writeValue(bytes, offsets[i] ?? 0, width, value)) {
+        this.#layOut(chunk, WIDE)
+        return
+      }
+      rendered[i] = value
+    }
+    chunk.next = { bytes, version: nextVersion() }
+  }
+
+  #layOut(chunk: Chunk, width: number): void {
+    const { slots } = chunk
+    const names = this.family.labelNames
+    const offsets = new Uint32Array(slots.length)
+    const rendered = new Float64Array(slots.length)
+    const gap = `${' '.repeat(width)}\n`
+    let text = ''
+    let length = 0
+    for (let i = 0; i < slots.length; i++) {
+      const slot = slots[i] ?? 0
+      let labels = this.#constLabels
+      for (let k = 0; k < names.length; k++) {
+        if (labels !== '') labels += ','
+        labels += `${names[k]}="${escapeLabelValue(this.#labels[slot * names.length + k] ?? '')}"`
+      }
+      const prefix = labels === '' ? `${this.family.name} ` : `${this.family.name}{${labels}} `
+      length += Buffer.byteLength(prefix)
+      offsets[i] = length
+      length += gap.length
+      text += prefix + gap
+    }
+    const bytes = Buffer.allocUnsafeSlow(length)
+    bytes.write(text)
+    for (let i = 0; i < slots.length; i++) {
+      const value = this.#values[slots[i] ?? 0] ?? 0
+      if (!writeValue(bytes, offsets[i] ?? 0, width, value)) {
+        this.#layOut(chunk, WIDE)
+        return
+      }
+      rendered[i] = value
+    }
+    chunk.offsets = offsets
+    chunk.rendered = rendered
+    chunk.width = width
+    chunk.relaid = false
+    chunk.next = { bytes, version: nextVersion() }
+  }
+}
+
+function copied(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  bytes.copy(copy)
+  return copy
+}
+
+/** Right-aligned in its place; false when it does not fit. */
+function writeValue(bytes: Buffer, offset: number, width: number, value: number): boolean {
+  let end = offset + width
+  if (Number.isSafeInteger(value) && value >= 0) {
+    let rest = value
+    do {
+      const tenth = Math.floor(rest / 10)
+      bytes[--end] = 0x30 + (rest - tenth * 10)
+      rest = tenth
+    } while (rest > 0)
+  } else {
+    const text = value === Infinity ? '+Inf' : value === -Infinity ? '-Inf' : String(value)
+    if (text.length > width) return false
+    end -= text.length
+    bytes.write(text, end, 'latin1')
+  }
+  bytes.fill(SPACE, offset, end)
+  return true
+}
+
+/** As the text format wants it: backslash, quote and line feed escaped. */
+export function escapeLabelValue(value: string): string {
+  return /[\\"\n]/.test(value)
+    ? value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
+    : value
+}
+
+function grown<A extends Float64Array | Uint32Array>(from: A, to: A): A {
+  to.set(from)
+  return to
+}

@@ -1,0 +1,366 @@
+import type { ConnectAddress, Connector } from '../clients/connect.ts'
+import { connectKafkaConnect, isRebalance, secretsOf } from '../clients/connect.ts'
+import {
+  type ConnectOperation,
+  type ConnectOperator,
+  type ConnectorNow,
+  type ConnectorPart,
+  connectOperator,
+} from '../clients/connect-operations.ts'
+import type { Clock } from '../clock.ts'
+import { isSecretName, redact } from '../log.ts'
+import { readTrace } from './trace.ts'
+
+/** A Connect cluster of the configuration. */
+export interface ConnectFleet {
+  readonly target: string
+  /** Empty for none. */
+  readonly environment: string
+  readonly platform: string
+  readonly address: () => ConnectAddress
+  readonly meaningOf: (connector: Connector) => Meaning
+}
+
+interface Meaning {
+  readonly dbms: string
+  readonly team: string
+  readonly business_cluster: string
+}
+
+/** A connector as lists show it; nothing in it is secret. */
+export interface ListedConnector extends Meaning {
+  readonly target: string
+  readonly environment: string
+  readonly platform: string
+  readonly connector: string
+  readonly class: string
+  readonly kind: string
+  /** `failed` where the connector or one of its tasks has failed, else the connector's. */
+  readonly state: string
+  readonly tasks: readonly { readonly id: number; readonly state: string }[]
+  readonly tasks_expected: number
+  /** Why: of its first failed part, the last cause of the trace; empty for none. */
+  readonly root_cause: string
+}
+
+export interface ConnectorDetails extends ListedConnector {
+  /** Without its secrets. */
+  readonly config: Readonly<Record<string, string>>
+}
+
+/** Which connectors; what is absent selects all. */
+export interface ConnectorSelector {
+  readonly names?: readonly string[] | undefined
+  readonly connector?: RegExp | undefined
+  readonly target?: string | undefined
+  readonly environment?: string | undefined
+  readonly team?: string | undefined
+  readonly state?: string | undefined
+}
+
+export interface OperationResult {
+  readonly target: string
+  readonly environment: string
+  readonly team: string
+  readonly connector: string
+  readonly operation: ConnectOperation
+  /** done: it came out as wanted. skipped: there was nothing to do. planned: of a dry run. */
+  readonly result: 'done' | 'failed' | 'skipped' | 'planned'
+  /** What it was when it was last looked at; `deleted` where it is gone. */
+  readonly state: string
+  /** Why it failed or was skipped; without secrets. */
+  readonly detail: string
+}
+
+export interface OperateOptions {
+  readonly clock: Clock
+  /** Restarts tasks too that have not failed. */
+  readonly allTasks?: boolean
+  /** Milliseconds after which what has not come out counts as failed. */
+  readonly within: number
+  /**
+   * Milliseconds that a connector has to run without a failure before it counts as running: a task of Debezium
+   * says that it runs for some seconds before it finds that its publication or its slot is gone.
+   */
+  readonly settle: number
+  /** Texts that may appear nowhere. */
+  readonly secrets: () => readonly string[]
+}
+
+const MASK = '<secret>'
+const POLL_MS = 250
+
+/** Until then an unchanged failure may be the one from before the operation. */
+const STALE_MS = 10_000
+
+/** A connector that is paused has this long for its tasks to follow. */
+const PAUSED_MS = 3_000
+
+/** One cluster is changed by so many operations at once. */
+const AT_ONCE = 4
+
+/** The connectors that a selector names, in order of target and name. Rejects when a cluster cannot be read. */
+export async function listConnectors(
+  fleets: readonly ConnectFleet[],
+  selector: ConnectorSelector,
+  secrets: () => readonly string[],
+  signal: AbortSignal,
+): Promise<ListedConnector[]> {
+  const chosen = fleets.filter(
+    ({ target, environment }) =>
+      (selector.target === undefined || selector.target === target) &&
+      (selector.environment === undefined || selector.environment === environment),
+  )
+  const lists = await Promise.all(chosen.map((fleet) => listFleet(fleet, secrets, signal)))
+  return lists
+    .flat()
+    .filter((listed) => isSelected(listed, selector))
+    .toSorted((a, b) => compare(a.target, b.target) || compare(a.connector, b.connector))
+}
+
+async function listFleet(
+  fleet: ConnectFleet,
+  secrets: () => readonly string[],
+  signal: AbortSignal,
+): Promise<ListedConnector[]> {
+  const reader = connectKafkaConnect(fleet.address)
+  try {
+    const { connectors } = await reader.read(signal)
+    if (!connectors) throw new Error(`${fleet.target}: its workers are rebalancing; ask again in a moment`)
+    return connectors.map((connector) => listed(fleet, connector, secrets()))
+  } finally {
+    reader.close()
+  }
+}
+
+function listed(fleet: ConnectFleet, connector: Connector, secrets: readonly string[]): ListedConnector {
+  const parts = [connector, ...connector.tasks]
+  const failed = parts.find(({ state }) => state === 'failed')
+  return {
+    target: fleet.target,
+    environment: fleet.environment,
+    platform: fleet.platform,
+    connector: connector.name,
+    class: connector.class,
+    kind: connector.kind,
+    ...fleet.meaningOf(connector),
+    state: failed ? 'failed' : connector.state,
+    tasks: connector.tasks.map(({ id, state }) => ({ id, state })),
+    tasks_expected: connector.state === 'stopped' ? 0 : connector.configuredTasks,
+    root_cause: failed ? redact(readTrace(failed.trace).rootCause, [...secrets, ...connector.secrets]) : '',
+  }
+}
+
+function isSelected(listed: ListedConnector, { names, connector, team, state }: ConnectorSelector): boolean {
+  return (
+    (names === undefined || names.length === 0 || names.includes(listed.connector)) &&
+    (connector?.test(listed.connector) ?? true) &&
+    (team === undefined || listed.team === team) &&
+    (state === undefined || listed.state === state || listed.tasks.some((task) => task.state === state))
+  )
+}
+
+/** Adds its configuration, secrets masked; undefined where there is no such connector any more. */
+export async function connectorDetails(
+  fleet: ConnectFleet,
+  listed: ListedConnector,
+  secrets: () => readonly string[],
+  signal: AbortSignal,
+): Promise<ConnectorDetails | undefined> {
+  const operator = connectOperator(fleet.address)
+  try {
+    const now = await operator.look(listed.connector, signal)
+    return now && { ...listed, config: maskedConfig(now.config, secrets()) }
+  } finally {
+    operator.close()
+  }
+}
+
+/** Values of keys that hold secrets are masked whole; elsewhere the texts that are known as secrets. */
+function maskedConfig(
+  config: Readonly<Record<string, string>>,
+  secrets: readonly string[],
+): Record<string, string> {
+  const known = [...secrets, ...secretsOf(config)]
+  const entries = Object.entries(config).map(([key, value]) => [
+    key,
+    isSecretName(key) && !/^(true|false)$/.test(value) ? MASK : redact(value, known),
+  ])
+  return Object.fromEntries(entries.toSorted(([a = ''], [b = '']) => compare(a, b)))
+}
+
+/**
+ * Does it to each, a few at a time, and watches what comes of it: a result says what the connector was
+ * afterwards, not that Connect took the request. `onResult` hears of each as it ends. Never rejects for a
+ * connector that goes wrong, only for `signal`.
+ */
+export async function operate(
+  operation: ConnectOperation,
+  fleets: readonly ConnectFleet[],
+  connectors: readonly ListedConnector[],
+  options: OperateOptions,
+  signal: AbortSignal,
+  onResult: (result: OperationResult) => void = () => {},
+): Promise<OperationResult[]> {
+  const operators = new Map(fleets.map((fleet) => [fleet.target, connectOperator(fleet.address)]))
+  const results: OperationResult[] = []
+  const queue = [...connectors.entries()]
+  const work = async () => {
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      const [index, connector] = next
+      const operator = operators.get(connector.target)
+      if (!operator) continue
+      const result = await operateOne(operation, operator, connector, options, signal)
+      results[index] = result
+      onResult(result)
+    }
+  }
+  try {
+    await Promise.all(Array.from({ length: AT_ONCE }, work))
+    return results
+  } finally {
+    for (const operator of operators.values()) operator.close()
+  }
+}
+
+/** What an operation would be done to. */
+export function planned(
+  operation: ConnectOperation,
+  { target, environment, team, connector, state }: ListedConnector,
+): OperationResult {
+  return { target, environment, team, connector, operation, result: 'planned', state, detail: '' }
+}
+
+type Outcome = Pick<OperationResult, 'result' | 'state' | 'detail'>
+
+async function operateOne(
+  operation: ConnectOperation,
+  operator: ConnectOperator,
+  listed: ListedConnector,
+  options: OperateOptions,
+  signal: AbortSignal,
+): Promise<OperationResult> {
+  const { target, environment, team, connector } = listed
+  const known = new Set<string>()
+  let outcome: Outcome
+  try {
+    outcome = await outcomeOf(operation, operator, connector, options, known, signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    outcome = {
+      result: 'failed',
+      state: listed.state,
+      detail: error instanceof Error ? error.message : String(error),
+    }
+  }
+  const detail = redact(outcome.detail, [...options.secrets(), ...known])
+  return { target, environment, team, connector, operation, ...outcome, detail }
+}
+
+/** `known` gets the secrets of its configuration. */
+async function outcomeOf(
+  operation: ConnectOperation,
+  operator: ConnectOperator,
+  connector: string,
+  { clock, allTasks = false, within, settle }: OperateOptions,
+  known: Set<string>,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const bounded = AbortSignal.any([signal, AbortSignal.timeout(within)])
+  const look = async () => {
+    try {
+      return await operator.look(connector, bounded)
+    } catch (error) {
+      if (isRebalance(error)) return await operator.look(connector, bounded)
+      throw error
+    }
+  }
+  const before = await look()
+  if (!before) return { result: 'failed', state: 'deleted', detail: 'there is no such connector' }
+  for (const secret of secretsOf(before.config)) known.add(secret)
+  const needless = operation === 'restart' ? needlessRestart(before, allTasks) : undefined
+  if (needless !== undefined) return { result: 'skipped', state: stateOf(before), detail: needless }
+
+  await operator.ask(operation, connector, allTasks, bounded)
+  const askedAt = clock.monotonic()
+  const stale = new Map(before.parts.filter(hasFailed).map((part) => [part.task, part.trace]))
+  let wellSince: number | undefined
+  let now: ConnectorNow | undefined = before
+  while (clock.monotonic() - askedAt < within) {
+    await clock.sleep(POLL_MS, signal)
+    try {
+      now = await look()
+    } catch (error) {
+      // A worker that is away for a moment is no result.
+      if (bounded.aborted) break
+      if (!(error instanceof Error)) throw error
+      continue
+    }
+    const elapsed = clock.monotonic() - askedAt
+    if (!now) {
+      if (operation === 'delete') return { result: 'done', state: 'deleted', detail: '' }
+      return { result: 'failed', state: 'deleted', detail: 'it was deleted meanwhile' }
+    }
+    // What has left its failure once can only have failed anew.
+    for (const part of now.parts) {
+      if (!hasFailed(part) || part.trace !== stale.get(part.task)) stale.delete(part.task)
+    }
+    const failed = now.parts.find((part) => hasFailed(part) && (elapsed > STALE_MS || !stale.has(part.task)))
+    if (failed && (operation === 'restart' || operation === 'resume')) {
+      return { result: 'failed', state: 'failed', detail: reasonOf(failed) }
+    }
+    if (!isAsWanted(operation, now)) wellSince = undefined
+    else {
+      wellSince ??= clock.monotonic()
+      const state = now.parts[0].state
+      const long = operation === 'pause' ? PAUSED_MS : settle
+      if (operation === 'stop' || clock.monotonic() - wellSince >= long || isPaused(now)) {
+        return { result: 'done', state, detail: operation === 'pause' ? stillAtWork(now) : '' }
+      }
+    }
+  }
+  const state = now ? stateOf(now) : 'deleted'
+  const failed = now?.parts.find(hasFailed)
+  const reason = failed ? `: ${reasonOf(failed)}` : ''
+  return { result: 'failed', state, detail: `it is ${state} after ${within / 1000} s${reason}` }
+}
+
+function needlessRestart({ parts }: ConnectorNow, allTasks: boolean): string | undefined {
+  const { state } = parts[0]
+  if (state === 'paused' || state === 'stopped') return `it is ${state}: resume it`
+  if (!allTasks && !parts.some(hasFailed)) return 'nothing of it has failed'
+  return undefined
+}
+
+function isAsWanted(operation: ConnectOperation, { parts, configuredTasks }: ConnectorNow): boolean {
+  const [own, ...tasks] = parts
+  switch (operation) {
+    case 'pause':
+      return own.state === 'paused'
+    case 'stop':
+      return own.state === 'stopped' && tasks.length === 0
+    case 'delete':
+      return false
+    default:
+      return parts.every(({ state }) => state === 'running') && tasks.length >= Math.max(1, configuredTasks)
+  }
+}
+
+const isPaused = ({ parts }: ConnectorNow): boolean => parts.every(({ state }) => state === 'paused')
+
+/** A task that waits in its plugin for records says that it runs until one comes; one that has failed stays so. */
+function stillAtWork({ parts }: ConnectorNow): string {
+  const others = parts.filter(({ state }) => state !== 'paused')
+  return others.map(({ task, state }) => `task ${task} still says ${state}`).join(', ')
+}
+
+const hasFailed = ({ state }: ConnectorPart): boolean => state === 'failed'
+
+const stateOf = ({ parts }: ConnectorNow): string => (parts.some(hasFailed) ? 'failed' : parts[0].state)
+
+function reasonOf({ task, trace }: ConnectorPart): string {
+  const part = task === undefined ? 'the connector' : `task ${task}`
+  return `${part} failed: ${readTrace(trace).rootCause}`
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)

@@ -1,0 +1,77 @@
+import { systemClock } from '../../src/clock.ts'
+import type { CollectorKind } from '../../src/collection/collector.ts'
+import { InstanceSeries } from '../../src/metrics/batch.ts'
+import { Exposition } from '../../src/metrics/exposition.ts'
+import { reporterInMemory } from '../../src/operations/failure-log.ts'
+
+/** A collector outside the scheduler: each `run` is one collection, and gives what a scrape would see. */
+export interface Collecting {
+  /** Sample lines `name{labels} value`, sorted. Rejects as the collector does; `timeout` in milliseconds. */
+  run(timeout?: number): Promise<string[]>
+  /** What the last run said of parts that failed. */
+  readonly failedParts: readonly {
+    readonly labels: Readonly<Record<string, string>>
+    readonly cause: unknown
+  }[]
+  stop(): Promise<void>
+}
+
+/** `exposition`: where the collector finds what others collected; one of its own where absent. */
+export function collecting<S>(
+  kind: CollectorKind<S>,
+  input: unknown,
+  exposition = new Exposition(),
+): Collecting {
+  const collector = kind.create(kind.settings.parse(input), {
+    target: 'test',
+    clock: systemClock,
+    samples: (name) => exposition.samples(name),
+    failures: reporterInMemory({ target: 'test', labels: { target: 'test' } }),
+  })
+  const instance = new InstanceSeries(kind.kind, kind.families, { target: 'test' }, 1_000_000)
+  exposition.attach(instance)
+  let started = false
+  let failedParts: Collecting['failedParts'] = []
+  return {
+    get failedParts() {
+      return failedParts
+    },
+    async run(timeout = kind.defaults.timeout) {
+      const signal = AbortSignal.timeout(timeout)
+      const batch = instance.begin()
+      try {
+        if (!started) await collector.start?.(signal)
+        started = true
+        await collector.collect(batch, signal)
+      } catch (error) {
+        batch.discard()
+        throw error
+      }
+      failedParts = batch.failedParts
+      if (batch.dropped.duplicate > 0) throw new Error(`${batch.dropped.duplicate} samples written twice`)
+      await batch.commit([], exposition.unread)
+      await exposition.publish()
+      const { plain, release } = await exposition.read((each) => each === instance)
+      release()
+      return Buffer.concat(plain)
+        .toString()
+        .split('\n')
+        .filter((line) => line !== '' && !line.startsWith('#'))
+        .map((line) => line.replace(/ +/g, ' '))
+        .sort()
+    },
+    stop: async () => {
+      await collector.stop?.()
+    },
+  }
+}
+
+/** One collection from start to stop. */
+export async function collect<S>(kind: CollectorKind<S>, input: unknown): Promise<string[]> {
+  const it = collecting(kind, input)
+  try {
+    return await it.run()
+  } finally {
+    await it.stop()
+  }
+}

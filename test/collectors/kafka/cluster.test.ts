@@ -1,0 +1,139 @@
+import { Kafka, logLevel } from 'kafkajs'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { kafka } from '../../../src/collectors/kafka/index.ts'
+import { commitOffsets } from '../../testbed/offsets.ts'
+import { type KafkaPart, startKafka } from '../../testbed/parts/kafka.ts'
+import { waitFor } from '../../testbed/process.ts'
+import { collecting } from '../collect.ts'
+
+let part: KafkaPart
+
+beforeAll(async () => {
+  part = await startKafka({ nodes: 3 })
+  const client = new Kafka({
+    brokers: part.bootstrap.split(','),
+    clientId: 'test',
+    logLevel: logLevel.NOTHING,
+  })
+  const admin = client.admin()
+  await admin.connect()
+  await admin.createTopics({
+    waitForLeaders: true,
+    topics: [
+      // Without a second replica, a dead broker leaves its partitions without a leader.
+      { topic: 'single', numPartitions: 6, replicationFactor: 1 },
+      { topic: 'replicated', numPartitions: 3, replicationFactor: 3 },
+    ],
+  })
+  await admin.disconnect()
+  const producer = client.producer()
+  await producer.connect()
+  for (let partition = 0; partition < 6; partition++) {
+    await producer.send({
+      topic: 'single',
+      messages: Array.from({ length: 10 }, () => ({ partition, value: 'x' })),
+    })
+  }
+  await producer.send({
+    topic: 'replicated',
+    messages: [0, 1, 2].map((partition) => ({ partition, value: 'x' })),
+  })
+  await producer.disconnect()
+  for (let i = 0; i < 8; i++) {
+    await commitOffsets(part.bootstrap, `group-${i}`, {
+      single: { 0: 1, 1: 2, 2: 3, 3: 4, 4: 5, 5: 6 },
+      replicated: { 0: 0, 1: 0, 2: 0 },
+    })
+  }
+})
+
+afterAll(async () => {
+  await part?.remove()
+})
+
+const groupsIn = (samples: readonly string[], name: string, topic: string): string[] =>
+  samples.filter((line) => line.startsWith(`${name}{`) && line.includes(`topic="${topic}"`))
+
+test('one broker of three killed: its partitions alone are unknown, the others are counted on, and all comes back', async () => {
+  const collector = collecting(kafka, { brokers: part.bootstrap, broker_timeout: '1s' })
+  const before = await collector.run()
+  expect(collector.failedParts).toEqual([])
+  expect(groupsIn(before, 'kafka_consumergroup_lag_sum', 'single')).toHaveLength(8)
+  expect(before).toContain(
+    'kafka_consumergroup_lag_sum{target="test",consumergroup="group-3",topic="single"} 39',
+  )
+  expect(before).toContain('kafka_topic_offline_partitions{target="test",topic="single"} 0')
+
+  const victim = part.brokers[1]
+  if (!victim) throw new Error('no second broker')
+  await victim.kill()
+  let samples: string[] = []
+  await waitFor(
+    'the cluster to notice',
+    async () => {
+      samples = await collector.run()
+      return samples.includes('kafka_topic_offline_partitions{target="test",topic="single"} 2')
+    },
+    60_000,
+  )
+  await waitFor(
+    'the other brokers to coordinate every group',
+    async () => {
+      samples = await collector.run()
+      return groupsIn(samples, 'kafka_consumergroup_lag_sum', 'replicated').length === 8
+    },
+    60_000,
+  )
+  // No sum is published over a part that is missing; what is known of the rest is.
+  expect(groupsIn(samples, 'kafka_consumergroup_lag_sum', 'single')).toEqual([])
+  expect(groupsIn(samples, 'kafka_topic_partition_current_offset', 'single')).toHaveLength(4)
+  expect(groupsIn(samples, 'kafka_consumergroup_lag', 'single')).toHaveLength(8 * 4)
+  expect(
+    samples.filter((line) => /kafka_topic_partition_leader\{.*"single".*\} -1$/.test(line)),
+  ).toHaveLength(2)
+  expect(samples).toContain('kafka_topic_under_replicated_partitions{target="test",topic="replicated"} 3')
+  expect(collector.failedParts.some(({ labels }) => labels.topic === 'single')).toBe(true)
+
+  await victim.start()
+  await waitFor(
+    'all to be back',
+    async () => {
+      samples = await collector.run()
+      return (
+        groupsIn(samples, 'kafka_consumergroup_lag_sum', 'single').length === 8 &&
+        samples.includes('kafka_topic_offline_partitions{target="test",topic="single"} 0')
+      )
+    },
+    60_000,
+  )
+  await collector.stop()
+}, 240_000)
+
+test('the broker that leads the quorum is frozen: the others are read meanwhile', async () => {
+  const collector = collecting(kafka, { brokers: part.bootstrap, broker_timeout: '1s' })
+  const before = await collector.run()
+  const leader = Number(
+    before
+      .find((line) => line.startsWith('kafka_quorum_leader_id{'))
+      ?.split(' ')
+      .at(-1),
+  )
+  const victim = part.brokers[leader - 1]
+  if (!victim) throw new Error(`no broker ${leader}`)
+  victim.freeze()
+  try {
+    const samples = await collector.run()
+    expect(groupsIn(samples, 'kafka_topic_partition_current_offset', 'single').length).toBeGreaterThanOrEqual(
+      4,
+    )
+    expect(collector.failedParts.map(({ labels }) => labels)).toContainEqual({ broker: String(leader) })
+  } finally {
+    victim.thaw()
+  }
+  await waitFor(
+    'all to be back',
+    async () => groupsIn(await collector.run(), 'kafka_consumergroup_lag_sum', 'single').length === 8,
+    60_000,
+  )
+  await collector.stop()
+}, 120_000)

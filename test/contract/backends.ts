@@ -1,0 +1,206 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createClient as createClickHouse } from '@clickhouse/client'
+import { Kafka, logLevel } from 'kafkajs'
+import pg from 'pg'
+import { createClient as createRedis } from 'redis'
+import type { Part } from '../testbed/part.ts'
+import { startClickHouse } from '../testbed/parts/clickhouse.ts'
+import { startConnect } from '../testbed/parts/connect.ts'
+import { startKafka } from '../testbed/parts/kafka.ts'
+import { startPm2 } from '../testbed/parts/pm2.ts'
+import { startPostgres } from '../testbed/parts/postgres.ts'
+import { startRedis } from '../testbed/parts/redis.ts'
+import { waitFor } from '../testbed/process.ts'
+
+/** What the contract needs of the real part behind a kind. */
+export interface Backend {
+  /** The kind's own keys, as in a configuration file. */
+  readonly settings: unknown
+  /** The part that the collector asks: it is frozen, killed and started again. */
+  readonly part: Pick<Part, 'freeze' | 'thaw' | 'kill' | 'start'>
+  /**
+   * Something of the backend whose series all carry `label`, and that goes by `remove`. A kind that watches
+   * only what its configuration names has none: what is gone there is 0 or a failed part.
+   */
+  readonly entity?: { readonly label: string; remove(): Promise<void> }
+  /** Stops everything. */
+  remove(): Promise<void>
+}
+
+/** How to start the backend of each kind. A kind without an entry fails the suite. */
+export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
+  async clickhouse() {
+    const part = await startClickHouse()
+    await clickHouseCommand(part.url, 'CREATE TABLE stays (id UInt64) ENGINE = MergeTree ORDER BY id')
+    await clickHouseCommand(part.url, 'CREATE TABLE goes (id UInt64) ENGINE = MergeTree ORDER BY id')
+    return {
+      settings: { url: part.url },
+      part,
+      entity: { label: 'table="goes"', remove: () => clickHouseCommand(part.url, 'DROP TABLE goes SYNC') },
+      remove: part.remove,
+    }
+  },
+
+  async connect() {
+    const kafka = await startKafka()
+    const part = await startConnect({ bootstrap: kafka.bootstrap })
+    const file = join(part.folder, 'lines.txt')
+    writeFileSync(file, 'a line\n')
+    for (const name of ['stays', 'goes']) {
+      await part.putConnector(name, {
+        'connector.class': 'org.apache.kafka.connect.file.FileStreamSourceConnector',
+        'tasks.max': '1',
+        topic: 'lines',
+        file,
+      })
+      await waitFor(
+        `${name} to run`,
+        async () => (await part.status(name))?.tasks[0]?.state === 'RUNNING',
+        60_000,
+      )
+    }
+    return {
+      settings: { urls: part.url },
+      part,
+      entity: {
+        label: 'connector="goes"',
+        async remove() {
+          await part.deleteConnector('goes')
+          await waitFor('Connect to forget it', async () => !(await part.status('goes')), 30_000)
+        },
+      },
+      async remove() {
+        await part.remove()
+        await kafka.remove()
+      },
+    }
+  },
+
+  async drift() {
+    const [source, sink] = await Promise.all([startPostgres(), startClickHouse()])
+    await postgresqlCommand(
+      source.url(),
+      'CREATE TABLE journals (id bigint PRIMARY KEY, created_at timestamptz NOT NULL)',
+    )
+    await clickHouseCommand(
+      sink.url,
+      'CREATE TABLE journals (id UInt64, created_at DateTime64(6)) ENGINE = ReplacingMergeTree ORDER BY id',
+    )
+    const both = [source, sink]
+    return {
+      settings: {
+        source: { postgresql: { url: source.url() } },
+        sink: { clickhouse: { url: sink.url } },
+        lag: '100ms',
+        tables: [{ source: 'public.journals', sink: 'journals', key: 'id', watermark: 'created_at' }],
+      },
+      part: {
+        freeze: () => both.forEach((part) => void part.freeze()),
+        thaw: () => both.forEach((part) => void part.thaw()),
+        kill: async () => void (await Promise.all(both.map((part) => part.kill()))),
+        start: async () => void (await Promise.all(both.map((part) => part.start()))),
+      },
+      remove: async () => void (await Promise.all(both.map((part) => part.remove()))),
+    }
+  },
+
+  async kafka() {
+    const part = await startKafka()
+    await withAdmin(part.bootstrap, (admin) =>
+      admin.createTopics({
+        topics: ['stays', 'goes'].map((topic) => ({ topic, numPartitions: 2 })),
+        waitForLeaders: true,
+      }),
+    )
+    return {
+      settings: { brokers: part.bootstrap },
+      part,
+      entity: {
+        label: 'topic="goes"',
+        remove: () =>
+          withAdmin(part.bootstrap, async (admin) => {
+            await admin.deleteTopics({ topics: ['goes'] })
+            await waitFor(
+              'Kafka to have deleted it',
+              async () => !(await admin.listTopics()).includes('goes'),
+              20_000,
+            )
+          }),
+      },
+      remove: part.remove,
+    }
+  },
+
+  async pm2() {
+    const part = await startPm2()
+    const script = join(part.home, 'idle.cjs')
+    writeFileSync(script, 'setInterval(() => {}, 1000)')
+    for (const name of ['stays', 'goes']) await part.startApp({ name, script })
+    return {
+      settings: { home: part.home, expect: { stays: 1 } },
+      part,
+      entity: { label: 'name="goes"', remove: () => part.deleteApp('goes') },
+      remove: part.remove,
+    }
+  },
+
+  async postgresql() {
+    const part = await startPostgres()
+    await postgresqlCommand(part.url(), 'CREATE DATABASE goes')
+    return {
+      settings: { url: part.url() },
+      part,
+      entity: {
+        label: 'datname="goes"',
+        remove: () => postgresqlCommand(part.url(), 'DROP DATABASE goes WITH (FORCE)'),
+      },
+      remove: part.remove,
+    }
+  },
+
+  async redis() {
+    const part = await startRedis()
+    const client = createRedis({ url: part.url })
+    await client.connect()
+    await client.rPush('votes', ['a', 'b'])
+    client.destroy()
+    return { settings: { url: part.url, queues: ['votes'] }, part, remove: part.remove }
+  },
+}
+
+async function clickHouseCommand(url: string, query: string): Promise<void> {
+  const client = createClickHouse({ url })
+  try {
+    await client.command({ query })
+  } finally {
+    await client.close()
+  }
+}
+
+async function postgresqlCommand(connectionString: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString })
+  await client.connect()
+  try {
+    await client.query(sql)
+  } finally {
+    await client.end()
+  }
+}
+
+async function withAdmin(
+  bootstrap: string,
+  work: (admin: ReturnType<Kafka['admin']>) => Promise<unknown>,
+): Promise<void> {
+  const admin = new Kafka({
+    clientId: 'contract',
+    brokers: [bootstrap],
+    logLevel: logLevel.NOTHING,
+  }).admin()
+  await admin.connect()
+  try {
+    await work(admin)
+  } finally {
+    await admin.disconnect()
+  }
+}

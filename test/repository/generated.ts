@@ -1,0 +1,83 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
+import { runFamilies } from '../../src/collection/run-metrics.ts'
+import { collectorKinds } from '../../src/collectors/index.ts'
+import { jsonSchema } from '../../src/config/schema.ts'
+import { detailedHealth } from '../../src/http/health.ts'
+import type { Family } from '../../src/metrics/family.ts'
+
+// Files that are made from the sources and committed. Without an argument: fails when one is not current.
+// With --write: makes them anew.
+
+const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
+
+const FILES: Readonly<Record<string, () => string>> = {
+  'config/schema.json': () => json(jsonSchema(collectorKinds)),
+  'docs/health-detailed.schema.json': () =>
+    json({ title: 'GET /health/detailed', ...z.toJSONSchema(detailedHealth) }),
+  'docs/metrics.md': metricsPage,
+}
+
+function metricsPage(): string {
+  return [
+    '# Metrics',
+    'Made from the sources by `npm run generate`; do not edit.',
+    'Every series of a collector carries `target`, the name of the instance in the configuration, and the labels ' +
+      'that its configuration gives it: `environment`, `platform` and its own under `labels`. ' +
+      'They are not repeated below. Numbers are collected in the background: a scrape asks no backend.',
+    'A series is absent while its value is unknown. After a failed run the series of an instance stay for ' +
+      '`cdc_collector_stale_after_seconds`, and then they go.',
+    '## Every collector',
+    `Written by the scheduler for each instance; \`collector\` is its kind.`,
+    table(runFamilies),
+    ...collectorKinds.flatMap(({ kind, health, families, up }) => [
+      `## ${kind}`,
+      `${health.title}: \`${health.key}\` in \`/health\`.${up ? ` \`${up.name}\` is written by the scheduler.` : ''}`,
+      table(families),
+    ]),
+    '## The exporter itself',
+    '`kafka_connect_operations_total{target,operation,result}` (operations on connectors over the API, by what came of them), ' +
+      '`cdc_exporter_build_info{version,nodejs_version}`, `cdc_config_last_reload_successful`, ' +
+      '`cdc_config_last_reload_success_timestamp_seconds`, and `process_*` and `nodejs_*` of prom-client. ' +
+      'But for the first they carry no `target`.',
+  ]
+    .join('\n\n')
+    .concat('\n')
+}
+
+function table(families: readonly Family[]): string {
+  const rows = families
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    .map(({ name, type, labelNames, help }) => {
+      const labels = labelNames.map((label) => `\`${label}\``).join(', ')
+      return `| \`${name}\` | ${type} | ${labels} | ${help.replaceAll('|', '\\|')} |`
+    })
+  return ['| name | type | labels | meaning |', '|---|---|---|---|', ...rows].join('\n')
+}
+
+const path = (file: string): string => fileURLToPath(new URL(`../../${file}`, import.meta.url))
+
+function isCurrent(file: string, text: string): boolean {
+  try {
+    return readFileSync(path(file), 'utf8') === text
+  } catch {
+    return false
+  }
+}
+
+const stale = Object.entries(FILES)
+  .map(([file, make]) => ({ file, text: make() }))
+  .filter(({ file, text }) => !isCurrent(file, text))
+
+if (process.argv.includes('--write')) {
+  for (const { file, text } of stale) {
+    mkdirSync(dirname(path(file)), { recursive: true })
+    writeFileSync(path(file), text)
+    console.log(`${file} is written`)
+  }
+} else if (stale.length > 0) {
+  console.error(`not current: ${stale.map(({ file }) => file).join(', ')}; run: npm run generate`)
+  process.exitCode = 1
+}

@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process'
+import { text } from 'node:stream/consumers'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { collectorKinds } from '../../src/collectors/index.ts'
+import { type Daemon, startDaemon } from '../commands/daemon.ts'
+import { etlApp, type Pipeline, startPipeline } from '../testbed/pipeline.ts'
+import { waitFor } from '../testbed/process.ts'
+import { keptNames } from './kept-names.ts'
+
+let pipeline: Pipeline
+let daemon: Daemon
+
+beforeAll(async () => {
+  pipeline = await startPipeline({ tenants: ['alpha', 'bravo'] })
+  const { kafka, connect, postgres, clickhouse, redis, pm2 } = pipeline
+  daemon = await startDaemon([
+    { kind: 'kafka', target: 'erp', brokers: kafka.bootstrap },
+    { kind: 'connect', target: 'erp', urls: connect.url },
+    { kind: 'postgresql', target: 'erp', url: postgres.url('erp') },
+    { kind: 'clickhouse', target: 'erp', url: clickhouse.url },
+    { kind: 'redis', target: 'erp', url: redis.url, queues: ['votes'] },
+    { kind: 'pm2', target: 'erp', home: pm2.home, expect: { [etlApp]: 1 } },
+    {
+      kind: 'drift',
+      target: 'erp',
+      source: { postgresql: { url: postgres.url('erp') } },
+      sink: { clickhouse: { url: clickhouse.url, database: 'erp' } },
+      lag: '5s',
+      tenants: pipeline.tenants,
+      tables: [
+        {
+          source: '{tenant}.journals',
+          sink: 'journals',
+          sink_tenant_column: 'tenant',
+          key: 'id',
+          watermark: 'created_at',
+        },
+      ],
+    },
+  ])
+})
+afterAll(async () => {
+  await daemon?.stop()
+  await pipeline?.stop()
+})
+
+/** `promtool check metrics`, which lints as Prometheus's authors would: a complaint a line. */
+async function complaintsOf(metrics: string): Promise<string[]> {
+  const promtool = spawn('promtool', ['check', 'metrics'], { stdio: ['pipe', 'ignore', 'pipe'] })
+  promtool.stdin.end(metrics)
+  return (await text(promtool.stderr)).split('\n').filter((line) => line !== '')
+}
+
+test('promtool complains of the kept names, and of nothing else', async () => {
+  await waitFor(
+    'every kind to have been read',
+    async () => {
+      const { status, checks } = JSON.parse(await daemon.get('/health')) as {
+        status: string
+        checks: Record<string, { status: string; message: string }>
+      }
+      if (status === 'healthy') return Object.keys(checks).length === collectorKinds.length
+      throw new Error(
+        Object.values(checks)
+          .map(({ message }) => message)
+          .join('; '),
+      )
+    },
+    60_000,
+  )
+  const complaints = await complaintsOf(await daemon.get('/metrics'))
+  const kept = keptNames()
+  const nameOf = (complaint: string) => complaint.split(' ')[0] ?? ''
+  expect(complaints.filter((complaint) => !kept.has(nameOf(complaint)))).toEqual([])
+  // The list holds no more than is needed.
+  const complainedOf = new Set(complaints.map(nameOf))
+  expect([...kept].filter((name) => !complainedOf.has(name))).toEqual([])
+})
+
+test('promtool does complain', async () => {
+  expect(await complaintsOf('# HELP votes Votes.\n# TYPE votes counter\nvotes 1\n')).toEqual([
+    'votes counter metrics should have "_total" suffix',
+  ])
+})
+
+test('the daemon has nothing to say on standard error, warnings of Node included', async () => {
+  await daemon.stop()
+  expect((await daemon.ended).stderr).toBe('')
+})

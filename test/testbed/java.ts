@@ -1,0 +1,73 @@
+import { execFile } from 'node:child_process'
+import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { installFolder, testbedFolder } from './installed-folder.ts'
+
+const run = promisify(execFile)
+
+/** The class path of the broker, Connect and Kafka's own command-line tools. */
+export const kafkaClassPath = join(testbedFolder, 'java', 'kafka', '*')
+
+/** `plugin.path` of Connect: Debezium for PostgreSQL, and Kafka's own file source and sink. */
+export const pluginPath = join(testbedFolder, 'java', 'plugins')
+
+/** A heap of 256 MB and the cheapest collector and compiler: the parts share a small machine. */
+export const javaOptions = [
+  '-Xmx256m',
+  '-XX:+UseSerialGC',
+  '-XX:TieredStopAtLevel=1',
+  '-Xss512k',
+  '-Dlog4j2.level=WARN',
+]
+
+/** Connect has the rest of the jars on its own class path; a second copy would only slow its start. */
+const PLUGIN_JARS: Readonly<Record<string, RegExp>> = {
+  'debezium-postgresql':
+    /^(debezium-|postgresql-|protobuf-java-|sketches-java-|jackson-datatype-jsr310-).*\.jar$/,
+  'file-sink': /^connect-file-.*\.jar$/,
+}
+
+/**
+ * Downloads Kafka, Connect and the connectors into `.testbed/java`, once. Needs Java 17 and Maven; says on
+ * standard error what it downloads.
+ */
+export async function installJars(): Promise<void> {
+  const poms = ['kafka', ...Object.keys(PLUGIN_JARS)].map(pomOf)
+  await installFolder('java', poms, async (folder) => {
+    process.stderr.write('testbed: downloading Kafka, Connect and Debezium from Maven (about 60 MB)\n')
+    await copyJars('kafka', join(folder, 'kafka'))
+    mkdirSync(join(folder, 'plugins'))
+    for (const [name, wanted] of Object.entries(PLUGIN_JARS)) {
+      const all = join(folder, name)
+      const plugin = join(folder, 'plugins', name)
+      await copyJars(name, all)
+      mkdirSync(plugin)
+      for (const jar of readdirSync(all)) if (wanted.test(jar)) renameSync(join(all, jar), join(plugin, jar))
+      rmSync(all, { recursive: true })
+    }
+  })
+}
+
+function pomOf(name: string): string {
+  return fileURLToPath(new URL(`java/${name}/pom.xml`, import.meta.url))
+}
+
+async function copyJars(name: string, folder: string): Promise<void> {
+  try {
+    await run('mvn', [
+      '--batch-mode',
+      '--quiet',
+      '--file',
+      pomOf(name),
+      'dependency:copy-dependencies',
+      '-DincludeScope=runtime',
+      `-DoutputDirectory=${folder}`,
+    ])
+  } catch (error) {
+    // Maven says what is wrong on standard output.
+    const { stdout = '' } = error as { readonly stdout?: string }
+    throw new Error(`couldn't download the jars of ${pomOf(name)}: ${stdout || error}`, { cause: error })
+  }
+}
