@@ -43,6 +43,8 @@ interface Pm2App {
   readonly min_uptime?: number
   /** Milliseconds. */
   readonly restart_delay?: number
+  /** False leaves out PM2's metrics, whose next report ends an application that has lost its daemon. */
+  readonly pmx?: boolean
 }
 
 export interface Pm2Part extends ProcessPart {
@@ -60,7 +62,7 @@ export interface Pm2Part extends ProcessPart {
 
 /**
  * A PM2 daemon in its own PM2_HOME. `kill` takes its applications with it; where only the daemon is killed,
- * by its pid, they live on until `stop`, as they do in production. It starts with an empty list each time.
+ * by its pid, those without `pmx` live on until `stop`, as they do in production. It starts with an empty list each time.
  */
 export async function startPm2({ folder }: Pm2Options = {}): Promise<Pm2Part> {
   const data = dataFolder('pm2', folder)
