@@ -80,6 +80,9 @@ interface KnownGroup extends ListedGroup {
 const GROUPS_A_REQUEST = 50
 
 /** One DescribeConfigs request asks for this many topics. */
+/** https://kafka.apache.org/protocol#protocol_error_codes */
+const TOPIC_AUTHORIZATION_FAILED = 29
+
 const TOPICS_A_REQUEST = 1000
 
 /**
@@ -351,22 +354,27 @@ export class KafkaPass {
     }
   }
 
-  /** Settings of topics by name; those that may not be read are absent. */
+  /**
+   * Settings of topics by name; undefined for those that may not be read. A topic of which the broker could say
+   * nothing this time is absent: it may, right after the broker's start.
+   */
   async topicConfigs(
     topics: readonly string[],
     keys: readonly string[],
-  ): Promise<Map<string, TopicConfig['settings']>> {
+  ): Promise<Map<string, TopicConfig['settings'] | undefined>> {
     const [broker] = this.#answering()
-    if (broker === undefined) return new Map()
-    const answers = await Promise.all(
-      chunks(topics, TOPICS_A_REQUEST).map((chunk) =>
-        this.#askIfAllowed(broker, describeConfigs(chunk, keys)),
-      ),
-    )
+    const connection = broker === undefined ? undefined : await this.#connect(broker)
+    if (broker === undefined || !connection) return new Map()
+    const requests = chunks(topics, TOPICS_A_REQUEST).map((chunk) => describeConfigs(chunk, keys))
+    if (requests.some((request) => connection.version(request) === undefined)) {
+      return new Map(topics.map((topic) => [topic, undefined]))
+    }
+    const answers = await Promise.all(requests.map((request) => this.#askIfAllowed(broker, request)))
     return new Map(
-      answers.flatMap((answer) =>
-        (answer ?? []).filter(({ error }) => error === 0).map(({ topic, settings }) => [topic, settings]),
-      ),
+      answers
+        .flatMap((answer) => answer ?? [])
+        .filter(({ error }) => error === 0 || error === TOPIC_AUTHORIZATION_FAILED)
+        .map(({ topic, error, settings }) => [topic, error === 0 ? settings : undefined]),
     )
   }
 

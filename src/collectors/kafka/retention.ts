@@ -23,16 +23,22 @@ export class Retentions {
     return this.#known.get(topic) ?? KEPT_FOR_EVER
   }
 
-  async refresh(pass: KafkaPass, topics: readonly string[], now: number): Promise<void> {
+  /** A topic that got no answer keeps what was known of it; one of which nothing is known is asked for next time. */
+  async refresh(
+    pass: Pick<KafkaPass, 'topicConfigs'>,
+    topics: readonly string[],
+    now: number,
+  ): Promise<void> {
     const isDue = now - this.#askedAt >= ASK_EVERY_MS
-    const unknown = isDue ? topics : topics.filter((topic) => !this.#known.has(topic))
-    if (unknown.length === 0) return
-    const configs = await pass.topicConfigs(unknown, ['cleanup.policy', 'retention.ms', 'retention.bytes'])
+    const wanted = isDue ? topics : topics.filter((topic) => !this.#known.has(topic))
+    if (wanted.length === 0) return
+    const configs = await pass.topicConfigs(wanted, ['cleanup.policy', 'retention.ms', 'retention.bytes'])
     if (isDue) {
       this.#askedAt = now
-      this.#known = new Map()
+      const present = new Set(topics)
+      for (const topic of this.#known.keys()) if (!present.has(topic)) this.#known.delete(topic)
     }
-    for (const topic of unknown) this.#known.set(topic, retentionOf(configs.get(topic)))
+    for (const [topic, settings] of configs) this.#known.set(topic, retentionOf(settings))
   }
 }
 
