@@ -80,10 +80,10 @@ interface KnownGroup extends ListedGroup {
 const GROUPS_A_REQUEST = 50
 
 /** One DescribeConfigs request asks for this many topics. */
+const TOPICS_A_REQUEST = 1000
+
 /** https://kafka.apache.org/protocol#protocol_error_codes */
 const TOPIC_AUTHORIZATION_FAILED = 29
-
-const TOPICS_A_REQUEST = 1000
 
 /**
  * The groups' coordinators load, or have moved: their groups are neither listed nor gone.
