@@ -6,8 +6,8 @@ const status = z.enum(['healthy', 'degraded', 'unhealthy'])
 const timestamp = z.iso.datetime()
 
 const check = z.object({
-  /** unknown: enabled, and its first run has not ended. */
-  status: z.enum(['healthy', 'degraded', 'unhealthy', 'unknown']),
+  /** Enabled, and its first run has not ended. unknown: it ought to be soon; pending: it waits for its time of the day. */
+  status: z.enum(['healthy', 'degraded', 'unhealthy', 'unknown', 'pending']),
   message: z.string(),
   response_time_ms: z.number().optional().describe('Duration of the last run that succeeded.'),
 })
@@ -151,9 +151,14 @@ function named(instances: readonly Instance[]): [string, Instance][] {
 }
 
 function checkOf(instance: Instance, describe: (error: unknown) => string): Check {
-  const { title } = instance.settings.kind.health
-  const { success, error, failedParts, lastSuccessDuration } = instance.state
+  const { interval, kind } = instance.settings
+  const { title } = kind.health
+  const { success, error, failedParts, lastSuccessDuration, nextRunAt } = instance.state
   const time = lastSuccessDuration === undefined ? {} : { response_time_ms: round(lastSuccessDuration) }
+  if (success === undefined && typeof interval !== 'number') {
+    const due = nextRunAt === undefined ? '' : `; its next run is due at ${new Date(nextRunAt).toISOString()}`
+    return { status: 'pending', message: `${title} has not been read yet${due}` }
+  }
   if (success === undefined) return { status: 'unknown', message: `${title} has not been read yet` }
   if (!success)
     return { status: 'unhealthy', message: `${title} connection failed: ${describe(error)}`, ...time }
@@ -170,8 +175,10 @@ function checkOf(instance: Instance, describe: (error: unknown) => string): Chec
 }
 
 function overall(checks: readonly Check[]): Health['status'] {
-  if (checks.every((check) => check.status === 'healthy')) return 'healthy'
-  return checks.every((check) => check.status === 'unhealthy') ? 'unhealthy' : 'degraded'
+  // What waits for its time of the day says nothing of how the others are.
+  const known = checks.filter((check) => check.status !== 'pending')
+  if (known.every((check) => check.status === 'healthy')) return 'healthy'
+  return known.every((check) => check.status === 'unhealthy') ? 'unhealthy' : 'degraded'
 }
 
 const round = (value: number): number => Math.round(value * 100) / 100

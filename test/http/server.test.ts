@@ -247,6 +247,26 @@ describe('health', () => {
     expect(await json('/health/ready')).toEqual({ status: 'ready' })
   })
 
+  test('one that waits for its time of the day is pending, and degrades nothing', async () => {
+    served = await serve(new Map(), [
+      { kind: 'depot', target: 'north', ...quiet },
+      // In another month than this one.
+      { kind: 'shop', target: 'yearly', schedule: new Date().getMonth() === 3 ? '0 6 1 9 *' : '0 6 1 4 *' },
+    ])
+    await ready()
+    expect(health.strict().parse(await json('/health'))).toMatchObject({
+      status: 'healthy',
+      checks: {
+        shop: {
+          status: 'pending',
+          message: expect.stringMatching(
+            /^Shop has not been read yet; its next run is due at \d{4}-0[49]-01T/,
+          ),
+        },
+      },
+    })
+  })
+
   test('one of a kind has the kind’s key; several have the target behind it', async () => {
     served = await serve(new Map(), [
       { kind: 'depot', target: 'north', ...quiet },
