@@ -12,7 +12,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   commands: [/^app$/, /^(clients|collection|collectors|config|http|metrics|operations)\//],
   'collectors/index': [/^collection\/collector$/, /^collectors\/[a-z0-9-]+\/index$/],
   // Of a kind: never another kind, never the engine that runs it.
-  collectors: [/^collection\/collector$/, /^metrics\/family$/, /^clients\//, /^config\/(fields|secret)$/],
+  collectors: [
+    /^collection\/collector$/,
+    /^metrics\/family$/,
+    /^clients\//,
+    /^config\/(fields|kafka|secret)$/,
+  ],
   collection: [/^metrics\//],
   metrics: [],
   http: [
@@ -24,7 +29,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   operations: [/^clients\//, /^config\/(fields|secret|tokens)$/, /^collection\/collector$/],
   clients: [],
   // The kinds arrive as a parameter.
-  config: [/^collection\/(collector|schedule)$/],
+  config: [/^collection\/(collector|schedule)$/, /^clients\/kafka\/security$/],
   clock: [],
   log: [],
   types: [],
