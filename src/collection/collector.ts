@@ -11,8 +11,10 @@ export interface SampleBatch {
    * One part of the backend could not be read; the other samples stay valid. `part` names it by labels:
    * of the last run's samples, those that carry these labels and are not written in this run stay for the
    * stale window. Say it once for each set of labels that the part's series carry.
+   *
+   * `families`: the part is in these alone. Of its labels those that a family has not are there for people.
    */
-  partFailed(part: Readonly<Record<string, string>>, cause: unknown): void
+  partFailed(part: Readonly<Record<string, string>>, cause: unknown, families?: readonly Family[]): void
 }
 
 /** One configured target of one kind. Owns its connection; owns no timer, no logger, no registry. */
@@ -77,6 +79,13 @@ export interface FailureSummary {
   readonly totals: ReadonlyMap<string, { readonly failures: number; readonly recoveries: number }>
 }
 
+/** A family that the configuration names. */
+export interface DeclaredFamily {
+  readonly family: Family
+  /** Of the key in the kind's own settings that gives its name. */
+  readonly path: readonly (string | number)[]
+}
+
 export interface CollectorKind<Settings = unknown> {
   /** The same as the folder's name. */
   readonly kind: string
@@ -87,6 +96,8 @@ export interface CollectorKind<Settings = unknown> {
   /** Milliseconds. */
   readonly defaults: { readonly interval: number; readonly timeout: number }
   readonly families: readonly Family[]
+  /** What the settings of an instance declare besides; the kind's own names and those of other kinds are taken. */
+  declared?(settings: Settings): readonly DeclaredFamily[]
   /** The `…_up` series of the kind; the engine alone writes it. */
   readonly up?: Family<never>
   /** Pure: opens nothing. */
@@ -95,6 +106,11 @@ export interface CollectorKind<Settings = unknown> {
 
 export function defineCollector<Settings>(kind: CollectorKind<Settings>): CollectorKind<Settings> {
   return kind
+}
+
+/** All families of an instance but the engine's. */
+export function familiesOf<Settings>(kind: CollectorKind<Settings>, settings: Settings): readonly Family[] {
+  return [...kind.families, ...(kind.declared?.(settings) ?? []).map(({ family }) => family)]
 }
 
 export const seconds = (n: number): number => n * 1000

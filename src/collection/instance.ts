@@ -1,8 +1,8 @@
 import type { Clock } from '../clock.ts'
-import { InstanceSeries, type RunBatch } from '../metrics/batch.ts'
+import { type FailedPart, InstanceSeries, type RunBatch } from '../metrics/batch.ts'
 import type { Exposition } from '../metrics/exposition.ts'
 import type { Family } from '../metrics/family.ts'
-import type { Collector, CollectorKind, FailureReporter } from './collector.ts'
+import { type Collector, type CollectorKind, type FailureReporter, familiesOf } from './collector.ts'
 import * as metrics from './run-metrics.ts'
 import { nextTime, type Schedule } from './schedule.ts'
 
@@ -121,7 +121,7 @@ export class Instance {
       samples: (name) => exposition.samples(name),
       failures,
     })
-    this.#own = new InstanceSeries(kind.kind, kind.families, labels, maxSeries)
+    this.#own = new InstanceSeries(kind.kind, familiesOf(kind, settings.settings), labels, maxSeries)
     const engineFamilies = kind.up ? [kind.up, ...metrics.runFamilies] : metrics.runFamilies
     this.#engine = new InstanceSeries(kind.kind, engineFamilies, labels, Number.POSITIVE_INFINITY)
   }
@@ -348,14 +348,16 @@ export class Instance {
   }
 
   /** Failed parts whose samples have not outlived the stale window. */
-  #partsToKeep(batch: RunBatch): Readonly<Record<string, string>>[] {
+  #partsToKeep(batch: RunBatch): FailedPart[] {
     const now = this.#clock.now()
-    const failed = new Map(batch.failedParts.map((part) => [JSON.stringify(part.labels), part.labels]))
+    const key = ({ labels, families }: FailedPart) =>
+      JSON.stringify([labels, families?.map(({ name }) => name)])
+    const failed = new Map(batch.failedParts.map((part) => [key(part), part]))
     for (const key of this.#partsSince.keys()) if (!failed.has(key)) this.#partsSince.delete(key)
-    return [...failed].flatMap(([key, labels]) => {
+    return [...failed].flatMap(([key, part]) => {
       const since = this.#partsSince.get(key) ?? now
       this.#partsSince.set(key, since)
-      return now - since < this.staleAfter ? [labels] : []
+      return now - since < this.staleAfter ? [part] : []
     })
   }
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import type { CollectorKind } from '../collection/collector.ts'
+import type { CollectorKind, DeclaredFamily } from '../collection/collector.ts'
 import { nextTime, type Schedule } from '../collection/schedule.ts'
 import type { LogLevel } from '../log.ts'
 import { formatDuration, shown } from './fields.ts'
@@ -8,7 +8,7 @@ import { type Complaint, check, nearestName, typeName, unknownKeyMessage } from 
 import { keysAt } from './schema.ts'
 import { Secret } from './secret.ts'
 import { collectorSchema, collectorShape, fileSchema, RESERVED_LABELS } from './shape.ts'
-import { type Fault, type Path, Source } from './source.ts'
+import { type Fault, type Path, pathText, Source } from './source.ts'
 import { type ApiToken, readTokens } from './tokens.ts'
 
 export interface Config {
@@ -110,14 +110,21 @@ function readFile(
     requireTimeoutWithinInterval(source, ['defaults'], file.data.defaults)
   }
   const seen = new Map<string, Path>()
+  const declared = new Map<string, Declared>()
   const collectors: InstanceConfig[] = []
   const secrets = new Set<Secret>()
   for (const [index, entry] of (Array.isArray(value.collectors) ? value.collectors : []).entries()) {
     const path = ['collectors', index]
     const collector = readCollector(source, path, entry, kinds)
     if (collector === undefined) continue
-    const { kind, base, settings } = collector
+    const { kind, base, labels, settings } = collector
     if (base) requireUnique(source, path, kind.kind, base.target, seen)
+    const families = settings === undefined ? [] : (kind.declared?.(settings) ?? [])
+    for (const each of families) requireFree(source, path, each, kinds, declared)
+    noteLabels(source, [...path, 'labels'], labels, [
+      ...kind.families,
+      ...families.map(({ family }) => family),
+    ])
     for (const secret of openSecrets(source, path, settings, folder)) secrets.add(secret)
     if (!base || !file.data) continue
     const { defaults, environments } = file.data
@@ -220,13 +227,12 @@ function readCollector(source: Source, path: Path, entry: unknown, kinds: readon
     if (typeof name === 'string') source.fault([...path, 'kind'], unknownKind(name, kinds))
     return undefined
   }
-  noteLabels(source, [...path, 'labels'], ofAll.labels, kind)
   const settings = check(kind.settings, own)
   note(source, path, settings.complaints ?? [], (at) => [
     ...(at.length === 0 ? Object.keys(collectorShape) : []),
     ...keysAt(kind.settings, at),
   ])
-  return { kind, base: base.data, settings: settings.data }
+  return { kind, base: base.data, labels: ofAll.labels, settings: settings.data }
 }
 
 function note(
@@ -252,10 +258,10 @@ function unknownKind(name: string, kinds: readonly CollectorKind[]): string {
   return `expected one of ${names.join(', ')}, got ${shown(name)}${hint}`
 }
 
-function noteLabels(source: Source, path: Path, labels: unknown, kind: CollectorKind): void {
+function noteLabels(source: Source, path: Path, labels: unknown, families: readonly Family[]): void {
   if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) return
   for (const name of Object.keys(labels)) {
-    const family = kind.families.find(({ labelNames }) => labelNames.includes(name))
+    const family = families.find(({ labelNames }) => labelNames.includes(name))
     let message: string | undefined
     if (!/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(name)) {
       message = 'expected a label name of letters, digits and underscores that starts with no digit'
@@ -267,6 +273,43 @@ function noteLabels(source: Source, path: Path, labels: unknown, kind: Collector
     if (message !== undefined) source.fault([...path, name], message, 'key')
   }
 }
+
+type Family = DeclaredFamily['family']
+
+/** Names of the exporter itself, and those that Prometheus writes for every target. */
+const OWN_NAMES = /^(?:cdc_|process_|nodejs_|kafka_connect_|scrape_|(?:up|ALERTS|ALERTS_FOR_STATE)$)/
+
+/** A family that the configuration declares and where it does. */
+interface Declared {
+  readonly family: Family
+  readonly path: Path
+}
+
+/** A family of one name has one type, one help and one set of labels in a scrape, whoever declares it. */
+function requireFree(
+  source: Source,
+  root: Path,
+  { family, path }: DeclaredFamily,
+  kinds: readonly CollectorKind[],
+  declared: Map<string, Declared>,
+): void {
+  const at = [...root, ...path]
+  const { name, labelNames } = family
+  const owner = kinds.find(({ families }) => families.some((other) => other.name === name))
+  const first = declared.get(name)
+  const reserved = labelNames.find((label) => RESERVED_LABELS.includes(label))
+  if (owner) source.fault(at, `the ${owner.kind} collector has a family ${name}`)
+  else if (OWN_NAMES.test(name)) source.fault(at, `${name} is a name of the exporter's own`)
+  else if (reserved !== undefined) source.fault(at, `${name} has the label ${reserved}, which is reserved`)
+  else if (first && !isSame(first.family, family)) {
+    const other = `${pathText(first.path)} in line ${source.line(first.path)}`
+    source.fault(at, `${name} has another type, help or labels at ${other}`)
+  }
+  if (!first) declared.set(name, { family, path: at })
+}
+
+const isSame = (one: Family, other: Family): boolean =>
+  one.type === other.type && one.help === other.help && one.labelNames.join() === other.labelNames.join()
 
 function requireUnique(
   source: Source,

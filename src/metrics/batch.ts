@@ -15,6 +15,8 @@ export interface Dropped {
 export interface FailedPart {
   readonly labels: Readonly<Record<string, string>>
   readonly cause: unknown
+  /** Those that the part is in; all that have its labels where absent. */
+  readonly families?: readonly Family[] | undefined
 }
 
 /** All series of one instance, from run to run. At most one batch of it is open at a time. */
@@ -106,8 +108,8 @@ export class RunBatch {
     this.droppedByFamily.set(name, (this.droppedByFamily.get(name) ?? 0) + 1)
   }
 
-  partFailed(labels: Readonly<Record<string, string>>, cause: unknown): void {
-    if (this.#open) this.failedParts.push({ labels, cause })
+  partFailed(labels: Readonly<Record<string, string>>, cause: unknown, families?: readonly Family[]): void {
+    if (this.#open) this.failedParts.push({ labels, cause, families })
   }
 
   /** Forgets the run. */
@@ -118,10 +120,10 @@ export class RunBatch {
   }
 
   /**
-   * Makes the run the instance's truth, all at once. Series that carry the labels of one of `keptParts` and
-   * were not written stay. `inPlace`: see `Exposition.rewrite`. Yields to the event loop.
+   * Makes the run the instance's truth, all at once. Series of one of `keptParts` that were not written stay.
+   * `inPlace`: see `Exposition.rewrite`. Yields to the event loop.
    */
-  async commit(keptParts: readonly Readonly<Record<string, string>>[], inPlace: boolean): Promise<void> {
+  async commit(keptParts: readonly FailedPart[], inPlace: boolean): Promise<void> {
     this.#open = false
     const isTurnOver = turnTimer()
     for (const series of this.#byFamily.values()) {
@@ -144,16 +146,17 @@ export class RunBatch {
 }
 
 /** Tells whether a series of this family belongs to one of the parts. */
-function keeper(family: Family, parts: readonly Readonly<Record<string, string>>[]) {
+function keeper(family: Family, parts: readonly FailedPart[]) {
   const names = new Set<string>(family.labelNames)
   // One set of values for each set of label names, however many parts there are.
   const byNames = new Map<string, { names: string[]; values: Set<string> }>()
-  for (const part of parts) {
-    const partNames = Object.keys(part).sort()
-    if (!partNames.every((name) => names.has(name))) continue
+  for (const { labels, families } of parts) {
+    const given = Object.keys(labels).sort()
+    const partNames = given.filter((name) => names.has(name))
+    if (families ? !families.includes(family) : partNames.length < given.length) continue
     const key = partNames.join()
     const group = byNames.get(key) ?? { names: partNames, values: new Set() }
-    group.values.add(JSON.stringify(partNames.map((name) => part[name])))
+    group.values.add(JSON.stringify(partNames.map((name) => labels[name])))
     byNames.set(key, group)
   }
   if (byNames.size === 0) return undefined

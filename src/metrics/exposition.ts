@@ -177,11 +177,12 @@ export class Exposition {
   }
 
   #header(family: Family): Block {
+    const help = family.help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
+    const bytes = Buffer.from(`# HELP ${family.name} ${help}\n# TYPE ${family.name} ${family.type}\n`)
     let header = this.#headers.get(family.name)
-    if (!header) {
-      const help = family.help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
-      const text = `# HELP ${family.name} ${help}\n# TYPE ${family.name} ${family.type}\n`
-      header = { bytes: Buffer.from(text), version: nextVersion() }
+    // A family that the configuration declares may be another one after a reload.
+    if (!header?.bytes.equals(bytes)) {
+      header = { bytes, version: nextVersion() }
       this.#headers.set(family.name, header)
     }
     return header

@@ -4,16 +4,20 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 export interface OwnMetrics {
   /** `at`: wall milliseconds of the attempt. A bad one leaves the time of the last good one. */
   configLoaded(success: boolean, at: number): void
-  operationEnded(operation: {
-    readonly target: string
-    readonly operation: string
-    readonly result: string
-  }): void
   /** The text exposition, read anew. */
   text(): Promise<string>
 }
 
-export function ownMetrics(version: string): OwnMetrics {
+/** `operations`: how many there have been, asked at each reading. */
+export function ownMetrics(
+  version: string,
+  operations: () => Iterable<{
+    readonly target: string
+    readonly operation: string
+    readonly result: string
+    readonly count: number
+  }>,
+): OwnMetrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   new Gauge({
@@ -32,14 +36,17 @@ export function ownMetrics(version: string): OwnMetrics {
     help: 'When the configuration in force was loaded.',
     registers: [registry],
   })
-  const operations = new Counter({
+  new Counter({
     name: 'kafka_connect_operations_total',
-    help: 'Operations on connectors over the API, by what came of them: done, failed, skipped.',
+    help: 'Operations on connectors by API, command line and self-healing, by what came of them: done, unconfirmed, failed, skipped; from the database in state_dir.',
     labelNames: ['target', 'operation', 'result'],
     registers: [registry],
+    collect() {
+      this.reset()
+      for (const { count, ...labels } of operations()) this.inc(labels, count)
+    },
   })
   return {
-    operationEnded: ({ target, operation, result }) => operations.inc({ target, operation, result }),
     configLoaded(success, at) {
       successful.set(Number(success))
       if (success) time.set(at / 1000)

@@ -1,5 +1,5 @@
 import { systemClock } from '../../src/clock.ts'
-import type { CollectorKind } from '../../src/collection/collector.ts'
+import { type CollectorKind, familiesOf } from '../../src/collection/collector.ts'
 import { InstanceSeries } from '../../src/metrics/batch.ts'
 import { Exposition } from '../../src/metrics/exposition.ts'
 import { reporterInMemory } from '../../src/operations/failure-log.ts'
@@ -22,13 +22,14 @@ export function collecting<S>(
   input: unknown,
   exposition = new Exposition(),
 ): Collecting {
-  const collector = kind.create(kind.settings.parse(input), {
+  const settings = kind.settings.parse(input)
+  const collector = kind.create(settings, {
     target: 'test',
     clock: systemClock,
     samples: (name) => exposition.samples(name),
     failures: reporterInMemory({ target: 'test', labels: { target: 'test' } }),
   })
-  const instance = new InstanceSeries(kind.kind, kind.families, { target: 'test' }, 1_000_000)
+  const instance = new InstanceSeries(kind.kind, familiesOf(kind, settings), { target: 'test' }, 1_000_000)
   exposition.attach(instance)
   let started = false
   let failedParts: Collecting['failedParts'] = []

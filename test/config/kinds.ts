@@ -10,7 +10,7 @@ import {
   settingsWithSecrets,
   size,
 } from '../../src/config/fields.ts'
-import { gauge } from '../../src/metrics/family.ts'
+import { counter, gauge } from '../../src/metrics/family.ts'
 
 /** Kinds with settings of every sort, for the loader: they collect nothing. */
 const queue = defineCollector({
@@ -52,4 +52,21 @@ const compare = defineCollector({
   create: () => ({ collect: async () => {} }),
 })
 
-export const kinds: readonly CollectorKind[] = [queue, compare]
+/** Its families are named by the configuration. */
+const tally = defineCollector({
+  kind: 'tally',
+  health: { key: 'tally', title: 'Tally' },
+  settings: settings({
+    counts: z
+      .array(
+        settings({ name: z.string(), help: z.string().default('Counted.'), label: z.string().default('of') }),
+      )
+      .transform((counts) => counts.map(({ name, help, label }) => counter(name, help, [label]))),
+  }),
+  families: [],
+  declared: ({ counts }) => counts.map((family, index) => ({ family, path: ['counts', index, 'name'] })),
+  defaults: { interval: seconds(15), timeout: seconds(10) },
+  create: () => ({ collect: async () => {} }),
+})
+
+export const kinds: readonly CollectorKind[] = [queue, compare, tally]

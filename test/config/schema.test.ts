@@ -30,6 +30,7 @@ describe('it refuses what the loader refuses', () => {
   // What a schema cannot say: rules between keys, other files, the environment, and YAML itself.
   const beyond = [
     'broken-alias',
+    'declared-families',
     'duplicate-key',
     'duplicate-target',
     'labels',

@@ -1,7 +1,12 @@
 import { setImmediate } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
-import type { Collector, CollectorKind, SampleBatch } from '../../src/collection/collector.ts'
+import {
+  type Collector,
+  type CollectorKind,
+  familiesOf,
+  type SampleBatch,
+} from '../../src/collection/collector.ts'
 import { Instance } from '../../src/collection/instance.ts'
 import { collectorKinds } from '../../src/collectors/index.ts'
 import { Exposition } from '../../src/metrics/exposition.ts'
@@ -66,8 +71,10 @@ describe.each(collectorKinds.map((kind) => [kind.kind, kind] as const))('%s', (n
   let backend: Backend
   const open: Collector[] = []
 
+  let settings: unknown
+
   const create = (): Collector => {
-    const collector = kind.create(kind.settings.parse(backend.settings), {
+    const collector = kind.create(settings, {
       target: 'test',
       clock: systemClock,
       samples: () => [],
@@ -82,6 +89,7 @@ describe.each(collectorKinds.map((kind) => [kind.kind, kind] as const))('%s', (n
     const start = backends[name]
     if (!start) throw new Error(`no backend for ${name}`)
     backend = await start()
+    settings = kind.settings.parse(backend.settings)
   })
   afterAll(() => backend?.remove())
   afterEach(async () => {
@@ -90,9 +98,10 @@ describe.each(collectorKinds.map((kind) => [kind.kind, kind] as const))('%s', (n
 
   test('its families are named as they should be', () => {
     const kept = keptNames()
-    const faults = kind.families.flatMap((family) => faultsOf(family, kept))
+    const families = familiesOf(kind, settings)
+    const faults = families.flatMap((family) => faultsOf(family, kept))
     expect(faults).toEqual([])
-    expect(new Set(kind.families.map((family) => family.name)).size).toBe(kind.families.length)
+    expect(new Set(families.map((family) => family.name)).size).toBe(families.length)
     if (kind.up) expect(kind.families).toContain(kind.up)
   })
 
@@ -101,7 +110,7 @@ describe.each(collectorKinds.map((kind) => [kind.kind, kind] as const))('%s', (n
     expect(failedParts).toEqual([])
     expect(samples.length).toBeGreaterThan(0)
     for (const { family, labels, value } of samples) {
-      expect(kind.families, family.name).toContain(family)
+      expect(familiesOf(kind, settings), family.name).toContain(family)
       expect(family, 'the engine writes it').not.toBe(kind.up)
       expect(Object.keys(labels).toSorted(), family.name).toEqual([...family.labelNames].toSorted())
       for (const text of Object.values(labels)) expect(typeof text, family.name).toBe('string')

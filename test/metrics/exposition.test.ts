@@ -203,13 +203,57 @@ test('samples of a failed part stay with their last values, others go', async ()
   ])
   const batch = instance.begin()
   batch.add(lag, { group: 'a', partition: '1' }, 20)
-  await batch.commit([{ group: 'a' }, { partition: '0', group: 'b' }, { other: 'c' }], true)
+  const parts = [{ group: 'a' }, { partition: '0', group: 'b' }, { other: 'c' }]
+  await batch.commit(
+    parts.map((labels) => ({ labels, cause: undefined })),
+    true,
+  )
   await exposition.publish()
   expect(samples(scrape(exposition))).toEqual([
     'test_lag{target="t",group="a",partition="0"} 1',
     'test_lag{target="t",group="a",partition="1"} 20',
     'test_lag{target="t",group="b",partition="0"} 3',
   ])
+})
+
+test('a part of some families keeps what they have of its labels, and nothing of other families', async () => {
+  const exposition = new Exposition()
+  const instance = new InstanceSeries('test', [lag, total], { target: 't' }, 10)
+  exposition.attach(instance)
+  const first = instance.begin()
+  first.add(lag, { group: 'a', partition: '0' }, 1)
+  first.add(lag, { group: 'b', partition: '0' }, 2)
+  first.add(total, {}, 3)
+  await first.commit([], true)
+  const kept = async (labels: Record<string, string>, families: (typeof lag | typeof total)[]) => {
+    const batch = instance.begin()
+    await batch.commit([{ labels, cause: undefined, families }], true)
+    await exposition.publish()
+    return samples(scrape(exposition))
+  }
+  const both = { query: 'q', group: 'a' }
+  expect(await kept(both, [lag, total])).toEqual([
+    'test_lag{target="t",group="a",partition="0"} 1',
+    'test_total{target="t"} 3',
+  ])
+  expect(await kept(both, [total])).toEqual(['test_total{target="t"} 3'])
+  expect(await kept({}, [lag])).toEqual([])
+})
+
+test('a family that is declared anew has its new HELP and TYPE', async () => {
+  const exposition = new Exposition()
+  const heads: string[] = []
+  for (const family of [counter('test_rows_total', 'As it was.'), counter('test_rows_total', 'As it is.')]) {
+    const instance = new InstanceSeries('test', [family], { target: 't' }, 10)
+    exposition.attach(instance)
+    const batch = instance.begin()
+    batch.add(family, {}, 1)
+    await batch.commit([], true)
+    await exposition.publish()
+    heads.push(scrape(exposition).split('\n')[0] ?? '')
+    exposition.detach(instance)
+  }
+  expect(heads).toEqual(['# HELP test_rows_total As it was.', '# HELP test_rows_total As it is.'])
 })
 
 test('bytes that a reader holds do not change under it', async () => {

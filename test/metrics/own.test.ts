@@ -3,7 +3,7 @@ import { ownMetrics } from '../../src/metrics/own.ts'
 import { readExposition } from '../testbed/exposition-text.ts'
 
 test('the text is well formed from the first reading, and what is not known yet is absent', async () => {
-  const own = ownMetrics('1.2.3')
+  const own = ownMetrics('1.2.3', () => [])
   own.configLoaded(true, 1_500)
   const { samples } = readExposition(await own.text())
   expect(samples.filter(({ value }) => Number.isNaN(value))).toEqual([])
