@@ -1,11 +1,6 @@
-import { createRequire } from 'node:module'
-import { Socket } from 'node:net'
-import type * as pg from 'pg'
-import { backendAt, call } from './call.ts'
+import { AS_TEXT, library, pgConnection } from './pg-connection.ts'
 
-// Loaded by the first connection: a configuration without this kind does not pay its memory.
-const load = createRequire(import.meta.url)
-const library = (): typeof pg => load('pg')
+export { StatementError } from './pg-connection.ts'
 
 export interface PostgresqlAddress {
   /** `postgresql://user:password@host:port/database`, with libpq's parameters. */
@@ -15,94 +10,59 @@ export interface PostgresqlAddress {
 }
 
 /** Values as PostgreSQL prints them, so that no bigint, numeric or timestamp loses a digit; null for NULL. */
-type PostgresqlRow = Readonly<Record<string, string | null>>
+export type PostgresqlRow = Readonly<Record<string, string | null>>
 
 export interface PostgresqlReader {
-  /** Runs one statement in a read-only session; `$1` is the first of `params`. One at a time. */
+  /**
+   * Runs one statement in a read-only transaction of its own; `$1` is the first of `params`. One at a time.
+   * Rejects with a `StatementError` where the server refuses it or gives it up.
+   */
   query(sql: string, params: readonly unknown[], signal: AbortSignal): Promise<readonly PostgresqlRow[]>
   close(): void
 }
 
-interface Session {
-  readonly client: pg.Client
-  readonly socket: Socket
-}
-
 /**
- * Reads from one PostgreSQL database over one connection, which is opened by the first query and anew by the
- * first one after it was lost. `address` is asked for each connection, so that a rotated secret counts.
+ * Reads from one PostgreSQL database over one connection. `address` is asked for each connection, so that a
+ * rotated secret counts.
  */
 export function connectPostgresql(address: () => PostgresqlAddress): PostgresqlReader {
-  let session: Session | undefined
-  let backend = 'postgresql'
-
-  /** Ends the connection at once, without a word to a server that does not listen. */
-  function drop(): void {
-    session?.socket.destroy()
-    session = undefined
-  }
-
-  async function connected(signal: AbortSignal): Promise<pg.Client> {
-    if (session) return session.client
+  let statementTimeout = 0
+  const connection = pgConnection('postgresql', () => {
     const given = address()
-    backend = backendAt('postgresql', given.url)
-    const opening = newSession(given)
-    session = opening
-    // Emitted whenever the connection ends, even between two runs; without a listener it would end the process.
-    opening.client.on('error', () => {
-      if (session === opening) drop()
-    })
-    try {
-      await call({ backend, request: 'connect', signal, release: drop }, () => opening.client.connect())
-    } catch (error) {
-      drop()
-      throw error
-    }
-    return opening.client
-  }
-
+    statementTimeout = given.statementTimeout
+    return given.url
+  })
   return {
     async query(sql, params, signal) {
-      const client = await connected(signal)
       const request = sql.trim().split(/\s+/).slice(0, 8).join(' ')
-      return await call({ backend, request, signal, release: drop }, async () => {
-        const { rows } = await client.query<PostgresqlRow>({ text: sql, values: [...params], types: AS_TEXT })
-        return rows
+      // In the extended protocol a second statement in the same text, such as a COMMIT, is an error.
+      const statement = { text: sql, values: [...params], types: AS_TEXT, queryMode: 'extended' }
+      return await connection.run(request, signal, async (client) => {
+        await client.query(beginReading(statementTimeout))
+        try {
+          return (await client.query<PostgresqlRow>(statement)).rows
+        } finally {
+          // Fails only with the connection, and what ended that is then the error.
+          await client.query('COMMIT').catch(() => {})
+        }
       })
     },
-    close() {
-      session?.client.end().catch(() => {})
-      // A server that hangs would keep a connection that waits for its goodbye.
-      session?.socket.destroySoon()
-      session = undefined
-    },
+    close: () => connection.close(),
   }
 }
 
 /** A name as SQL wants it, whatever is in it. */
 export const quoteIdentifier = (name: string): string => library().escapeIdentifier(name)
 
-const AS_TEXT = { getTypeParser: () => (text: string) => text }
-
-function newSession({ url, statementTimeout }: PostgresqlAddress): Session {
-  const connection = new URL(url)
-  // Last, so that the URL's own options cannot take them back.
-  const options = [
-    connection.searchParams.get('options'),
-    '-c default_transaction_read_only=on',
-    `-c statement_timeout=${statementTimeout}`,
+/**
+ * Begins a transaction that nothing in the URL, in the role's settings or in the statement can make writable.
+ * Set for the transaction, it all holds behind a connection pooler too, which takes no options.
+ */
+const beginReading = (statementTimeout: number): string =>
+  [
+    'BEGIN READ ONLY',
+    `SET LOCAL statement_timeout = ${statementTimeout}`,
     // A timestamp without time zone means UTC: that is how Debezium reads it.
-    '-c TimeZone=UTC',
-  ]
-  connection.searchParams.set('options', options.filter(Boolean).join(' '))
-  if (!connection.searchParams.has('application_name')) {
-    connection.searchParams.set('application_name', 'cdc-exporter')
-  }
-  const socket = new Socket()
-  const client = new (library().Client)({
-    connectionString: connection.href,
-    stream: () => socket,
-    keepAlive: true,
-  })
-  return { client, socket }
-}
+    "SET LOCAL TimeZone = 'UTC'",
+    "SET LOCAL DateStyle = 'ISO'",
+  ].join('; ')

@@ -31,6 +31,8 @@ export interface CollectorContext {
   /** The instance's name in the configuration, the `target` label of its series. */
   readonly target: string
   readonly clock: Clock
+  /** Milliseconds after which a run's signal aborts: what a backend is asked for should end before. */
+  readonly timeout: number
   /**
    * What every instance of this configuration, of any kind, says of the family called `name`: its last good
    * run, for as long as a scrape sees it. For a collector that builds on what others found out; a copy.

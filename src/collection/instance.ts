@@ -108,7 +108,7 @@ export class Instance {
     events: InstanceEvents,
     failures: FailureReporter,
   ) {
-    const { kind, target, labels, maxSeries } = settings
+    const { kind, target, labels, timeout, maxSeries } = settings
     this.settings = settings
     const { interval } = settings
     this.#interval = typeof interval === 'number' ? interval : nextTime(interval, clock.now()) - clock.now()
@@ -118,6 +118,7 @@ export class Instance {
     this.#collector = kind.create(settings.settings, {
       target,
       clock,
+      timeout,
       samples: (name) => exposition.samples(name),
       failures,
     })

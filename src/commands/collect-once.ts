@@ -31,6 +31,7 @@ export function oneOff({ kind, target, labels, settings, timeout }: InstanceConf
   const collector: Collector = kind.create(settings, {
     target,
     clock: systemClock,
+    timeout,
     // There are no others.
     samples: () => [],
     failures: reporterInMemory({ target, labels }),

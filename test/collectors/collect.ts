@@ -26,6 +26,7 @@ export function collecting<S>(
   const collector = kind.create(settings, {
     target: 'test',
     clock: systemClock,
+    timeout: kind.defaults.timeout,
     samples: (name) => exposition.samples(name),
     failures: reporterInMemory({ target: 'test', labels: { target: 'test' } }),
   })

@@ -77,6 +77,7 @@ describe.each(collectorKinds.map((kind) => [kind.kind, kind] as const))('%s', (n
     const collector = kind.create(settings, {
       target: 'test',
       clock: systemClock,
+      timeout: HANGS_AFTER_MS,
       samples: () => [],
       failures: reporterInMemory({ target: 'test', labels: { target: 'test' } }),
     })

@@ -18,8 +18,10 @@ export const postgresql = defineCollector({
   families: Object.values(metrics),
   up: metrics.up,
   defaults: { interval: seconds(15), timeout: seconds(10) },
-  create({ url }) {
-    const server = connectPostgresql(() => ({ url: url.reveal(), statementTimeout: seconds(30) }))
+  create({ url }, { timeout }) {
+    // One statement that takes too long leaves the others their time.
+    const statementTimeout = Math.ceil(timeout / 2)
+    const server = connectPostgresql(() => ({ url: url.reveal(), statementTimeout }))
     return {
       async collect(batch, signal) {
         for (const { datname, bytes } of await server.query(DATABASE_SIZES, [], signal)) {
