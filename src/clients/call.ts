@@ -1,3 +1,5 @@
+import type { Clock } from '../clock.ts'
+
 interface Call {
   /** For messages: `redis at localhost:6379`. Holds no secret. */
   readonly backend: string
@@ -29,6 +31,26 @@ export async function call<T>(
     throw new Error(`${backend}: ${request}: ${reasonOf(cause)}`, { cause })
   } finally {
     signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** Settles as `work` does; its signal aborts with the one given, or after `ms` milliseconds. */
+export async function within<T>(
+  ms: number,
+  clock: Clock,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController()
+  const end = new AbortController()
+  clock.sleep(ms, AbortSignal.any([signal, end.signal])).then(
+    () => late.abort(new Error(`no answer within ${ms} ms`)),
+    () => {},
+  )
+  try {
+    return await work(AbortSignal.any([signal, late.signal]))
+  } finally {
+    end.abort()
   }
 }
 

@@ -1,7 +1,9 @@
+import { Agent } from 'node:https'
 import { createRequire } from 'node:module'
 import type * as clickhouse from '@clickhouse/client'
 import type { ClickHouseClient, ClickHouseSettings, ResultSet } from '@clickhouse/client'
 import { backendAt, call } from './call.ts'
+import { type TlsSettings, tlsOptions } from './tls.ts'
 
 // Loaded by the first connection: a configuration without this kind does not pay its memory.
 const load = createRequire(import.meta.url)
@@ -13,6 +15,8 @@ export interface ClickhouseAddress {
   readonly username?: string | undefined
   readonly password?: string | undefined
   readonly database: string
+  /** For an https URL; undefined trusts what Node trusts. */
+  readonly tls?: TlsSettings | undefined
 }
 
 /** Numbers as ClickHouse prints them, so that no UInt64 or Decimal loses a digit; null for NULL. */
@@ -103,13 +107,25 @@ function readOnlySettings(mode: string, wanted: ClickHouseSettings): ClickHouseS
   return mode === '2' ? settings : { ...settings, readonly: '1' }
 }
 
-function newSession({ url, username, password, database }: ClickhouseAddress): Session {
+function newSession({ url, username, password, database, tls }: ClickhouseAddress): Session {
   const backend = backendAt('clickhouse', url)
+  const given = new URL(url)
+  if (tls && given.protocol !== 'https:') throw new Error(`${backend}: tls needs a url of https`)
+  const byCertificate = tls?.cert && password === undefined && given.password === ''
   const client = library().createClient({
     url,
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     database,
+    ...(tls && { http_agent: new Agent({ keepAlive: true, ...tlsOptions(tls) }) }),
+    // https://clickhouse.com/docs/interfaces/http: headers and basic authentication exclude each other.
+    ...(byCertificate && {
+      set_basic_auth_header: false,
+      http_headers: {
+        'X-ClickHouse-User': decodeURIComponent(given.username) || (username ?? 'default'),
+        'X-ClickHouse-SSL-Certificate-Auth': 'on',
+      },
+    }),
     application: 'cdc-exporter',
     // The signal of the query is the only clock.
     request_timeout: 86_400_000,

@@ -1,36 +1,12 @@
 import { z } from 'zod'
-import type { SaslSettings, TlsSettings } from '../clients/kafka/security.ts'
+import type { SaslSettings } from '../clients/kafka/security.ts'
+import type { TlsSettings } from '../clients/tls.ts'
 import { boolean, duration, hostList, settingsWithSecrets } from './fields.ts'
 import { Secret } from './secret.ts'
+import { tls } from './tls.ts'
 
-const tls = z
-  .union([
-    boolean(),
-    settingsWithSecrets(
-      {
-        server_name: z
-          .string()
-          .min(1)
-          .optional()
-          .describe(
-            'Expected in the broker’s certificate, and sent to it, in place of the host it is asked at.',
-          ),
-        insecure_skip_verify: boolean()
-          .default(false)
-          .describe('Takes any certificate, whoever issued it to whom.'),
-      },
-      { optional: ['ca', 'cert', 'key'] },
-    ).superRefine(({ cert, key }, context) => {
-      const complain = (path: string, other: string) =>
-        context.addIssue({
-          code: 'custom',
-          path: [path],
-          message: `missing: ${other} needs ${path} or ${path}_file`,
-        })
-      if (cert && !key) complain('key', 'cert')
-      if (key && !cert) complain('cert', 'key')
-    }),
-  ])
+const kafkaTls = z
+  .union([boolean(), tls('the broker')])
   .transform((value): TlsSettings | undefined =>
     typeof value === 'boolean' ? (value ? { insecure_skip_verify: false } : undefined) : value,
   )
@@ -84,7 +60,7 @@ export const kafkaConnection = {
     .describe(
       'For each request to a broker, and to the token endpoint: one that hangs does not hold up the others.',
     ),
-  tls: tls
+  tls: kafkaTls
     .optional()
     .describe(
       'true: against the authorities that Node trusts; a map: against others, or with a certificate.',

@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
     /^collection\/collector$/,
     /^metrics\/family$/,
     /^clients\//,
-    /^config\/(fields|kafka|secret)$/,
+    /^config\/(clickhouse|fields|kafka|secret|tls)$/,
   ],
   collection: [/^metrics\//],
   metrics: [],
@@ -29,7 +29,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   operations: [/^clients\//, /^config\/(fields|secret|tokens)$/, /^collection\/collector$/],
   clients: [],
   // The kinds arrive as a parameter.
-  config: [/^collection\/(collector|schedule)$/, /^clients\/kafka\/security$/],
+  config: [/^collection\/(collector|schedule)$/, /^clients\/(clickhouse|kafka\/security|tls)$/],
   clock: [],
   log: [],
   types: [],

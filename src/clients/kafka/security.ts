@@ -1,26 +1,11 @@
 import { createRequire } from 'node:module'
-import { isIP } from 'node:net'
-import { type ConnectionOptions, checkServerIdentity } from 'node:tls'
+import type { ConnectionOptions } from 'node:tls'
 import type { Mechanism } from 'kafkajs'
 import type * as undici from 'undici'
 import { z } from 'zod'
 import type { Clock } from '../../clock.ts'
 import { reasonOf } from '../call.ts'
-
-/** A text that is read anew at each use, since it may have been rotated. */
-interface Revealed {
-  reveal(): string
-}
-
-/** Texts are PEM; without `ca` it is the authorities that Node trusts. */
-export interface TlsSettings {
-  readonly ca?: Revealed | undefined
-  readonly cert?: Revealed | undefined
-  readonly key?: Revealed | undefined
-  /** Sent to the broker and expected in its certificate, in place of the address's host. */
-  readonly server_name?: string | undefined
-  readonly insecure_skip_verify: boolean
-}
+import { type Revealed, type TlsSettings, tlsOptions } from '../tls.ts'
 
 interface PasswordSettings {
   readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
@@ -57,23 +42,6 @@ export function securityOf(
   clock: Clock,
 ): Security {
   return { tls: tls && (() => tlsOptions(tls)), sasl: sasl && saslOptions(sasl, timeout, clock) }
-}
-
-function tlsOptions({ ca, cert, key, server_name, insecure_skip_verify }: TlsSettings): ConnectionOptions {
-  return {
-    ...(ca && { ca: ca.reveal() }),
-    ...(cert && { cert: cert.reveal() }),
-    ...(key && { key: key.reveal() }),
-    ...(server_name !== undefined && serverName(server_name)),
-    rejectUnauthorized: !insecure_skip_verify,
-  }
-}
-
-/** TLS has no place for an address where the name of a server is sent (RFC 6066): it is only expected. */
-function serverName(name: string): ConnectionOptions {
-  return isIP(name)
-    ? { checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate) }
-    : { servername: name }
 }
 
 function saslOptions(sasl: SaslSettings, timeout: number, clock: Clock): () => Password | Mechanism {

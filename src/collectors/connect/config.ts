@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { boolean, httpUrl, settings as object, pattern, settingsWithSecrets } from '../../config/fields.ts'
+import { httpUrl, settings as object, pattern, settingsWithSecrets } from '../../config/fields.ts'
+import { tls } from '../../config/tls.ts'
 
 /** A list, or one comma-separated text. */
 const urls = z
@@ -8,28 +9,6 @@ const urls = z
   })
   .transform((value) => (typeof value === 'string' ? value.split(',') : value).map((text) => text.trim()))
   .pipe(z.array(httpUrl()).min(1))
-
-const tls = settingsWithSecrets(
-  {
-    server_name: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('Expected in the worker’s certificate, and sent to it, in place of the host of its URL.'),
-    insecure_skip_verify: boolean()
-      .default(false)
-      .describe('Takes any certificate, whoever issued it to whom.'),
-  },
-  { optional: ['ca', 'cert', 'key'] },
-).superRefine(({ cert, key }, context) => {
-  if (Boolean(cert) === Boolean(key)) return
-  const [missing, given] = cert ? ['key', 'cert'] : ['cert', 'key']
-  context.addIssue({
-    code: 'custom',
-    path: [missing],
-    message: `missing: ${given} needs ${missing} or ${missing}_file`,
-  })
-})
 
 const text = () => z.string().min(1)
 
@@ -51,7 +30,9 @@ export const settings = settingsWithSecrets(
     /** Workers of one cluster; the next is asked when one does not answer. */
     urls,
     username: z.string().optional(),
-    tls: tls.optional().describe('For https: other authorities than those that Node trusts, a certificate.'),
+    tls: tls('the worker')
+      .optional()
+      .describe('For https: other authorities than those that Node trusts, a certificate.'),
     teams: z
       .array(teamRule)
       .default([])

@@ -1,0 +1,170 @@
+import { z } from 'zod'
+import { within } from '../../clients/call.ts'
+import type { ClickhouseReader } from '../../clients/clickhouse.ts'
+import type { Clock } from '../../clock.ts'
+import type { SampleBatch } from '../../collection/collector.ts'
+import type { Settings, WatchedTable } from './config.ts'
+import * as metrics from './metrics.ts'
+
+/** What one look at a table found. */
+interface Look {
+  /** Undefined for an engine that keeps every row. */
+  readonly duplicates: number | undefined
+  /** Undefined without a column to tell, and for an empty table. */
+  readonly deletedRatio: number | undefined
+}
+
+interface Watched extends WatchedTable {
+  /** Monotonic milliseconds. */
+  due: number
+  last: { readonly look: Look } | { readonly failure: unknown } | undefined
+}
+
+/** The client's own limit, where the server's does not reach the user. */
+const GRACE = 1_000
+
+/** Looks at the watched tables, each at its own interval, and no longer in one run than twice the time-out. */
+export class WatchedTables {
+  readonly #server: ClickhouseReader
+  readonly #settings: Settings
+  readonly #clock: Clock
+  readonly #tables: readonly Watched[]
+
+  constructor(server: ClickhouseReader, settings: Settings, clock: Clock) {
+    this.#server = server
+    this.#settings = settings
+    this.#clock = clock
+    this.#tables = settings.watch.map((table) => ({
+      ...table,
+      due: Number.NEGATIVE_INFINITY,
+      last: undefined,
+    }))
+  }
+
+  async collect(batch: SampleBatch, signal: AbortSignal): Promise<void> {
+    const { watch_timeout, watch_interval } = this.#settings
+    const from = this.#clock.monotonic()
+    // Those that waited longest come first: a run may end before the others.
+    for (const table of this.#tables.toSorted((a, b) => a.due - b.due)) {
+      const now = this.#clock.monotonic()
+      if (table.due > now || now - from > watch_timeout) break
+      table.due = now + watch_interval
+      try {
+        const work = (limited: AbortSignal) => this.#look(table, limited)
+        table.last = { look: await within(watch_timeout + GRACE, this.#clock, signal, work) }
+      } catch (failure) {
+        if (signal.aborted) throw failure
+        table.last = { failure }
+      }
+    }
+    for (const { table: labels, last } of this.#tables) {
+      if (last === undefined) continue
+      if ('failure' in last) {
+        batch.partFailed(labels, last.failure, [metrics.duplicateRows, metrics.deletedRatio])
+        continue
+      }
+      const { duplicates, deletedRatio } = last.look
+      if (duplicates !== undefined) batch.add(metrics.duplicateRows, labels, duplicates)
+      if (deletedRatio !== undefined) batch.add(metrics.deletedRatio, labels, deletedRatio)
+    }
+  }
+
+  async #look({ table: name, deleted }: WatchedTable, signal: AbortSignal): Promise<Look> {
+    const { watch_max_rows, watch_timeout } = this.#settings
+    const about = tables.parse(await this.#server.query(ABOUT, name, signal))[0]
+    const shown = `${name.database}.${name.table}`
+    if (!about) throw new Error(`there is no table ${shown}`)
+    if (about.row_count > watch_max_rows) {
+      throw new Error(`${shown} has ${about.row_count} rows, more than watch_max_rows allows`)
+    }
+    const merging = /(?:Replacing|Collapsing|Summing|Aggregating|Coalescing|Graphite)MergeTree$/.test(
+      about.engine,
+    )
+    if (!merging && deleted === undefined) {
+      throw new Error(
+        `${shown} is a ${about.engine}, which keeps every row, and has no deleted column to count`,
+      )
+    }
+    const sortingKey = merging && dropsDeleted(about.engine_full) ? about.sorting_key : undefined
+    const sql = countsOf(merging, sortingKey, deleted)
+    const [row] = counts.parse(
+      await this.#server.query(sql, { ...name, ...(deleted === undefined ? {} : { deleted }) }, signal, {
+        // A common default of operators that counts a row twice when its versions are in two partitions.
+        do_not_merge_across_partitions_select_final: 0,
+        max_execution_time: Math.max(1, Math.ceil(watch_timeout / 1000)),
+        max_rows_to_read: String(watch_max_rows),
+        max_memory_usage: MAX_MEMORY,
+      }),
+    )
+    if (!row) throw new Error(`the counts of ${shown} came without a row`)
+    if (merging && row.unmerged !== 0) {
+      throw new Error(
+        'ClickHouse does not merge across partitions for this user, whose read-only mode lets no query change that: unset do_not_merge_across_partitions_select_final',
+      )
+    }
+    return {
+      // Rows may arrive between the two counts.
+      duplicates: merging ? Math.max(0, row.raw - row.kept) : undefined,
+      deletedRatio:
+        (deleted === undefined && sortingKey === undefined) || row.kept === 0
+          ? undefined
+          : row.deleted / row.kept,
+    }
+  }
+}
+
+/** Bytes; keys are counted in memory. */
+const MAX_MEMORY = String(2 ** 30)
+
+const ABOUT = `
+  SELECT engine, engine_full, sorting_key, ifNull(total_rows, 0) AS row_count
+  FROM system.tables
+  WHERE database = {database:String} AND name = {table:String}`
+
+const tables = z.array(
+  z.object({
+    engine: z.string(),
+    engine_full: z.string(),
+    sorting_key: z.string(),
+    row_count: z.coerce.number(),
+  }),
+)
+
+const counts = z.array(
+  z.object({
+    raw: z.coerce.number(),
+    kept: z.coerce.number(),
+    deleted: z.coerce.number(),
+    unmerged: z.coerce.number(),
+  }),
+)
+
+/**
+ * Whether FINAL leaves out what is deleted: the engine has a version and a deleted column, such as
+ * `ReplicatedReplacingMergeTree('/path', '{replica}', _version, _deleted)`.
+ */
+function dropsDeleted(engine: string): boolean {
+  const [, kind, rest = ''] = /^\w*?(Replacing)?MergeTree\((.*)$/s.exec(engine) ?? []
+  if (kind === undefined) return false
+  const columns = rest
+    .replaceAll(/'(?:[^'\\]|\\.)*'/g, '')
+    .split(')')[0]
+    ?.split(',')
+    .filter((argument) => argument.trim() !== '')
+  return (columns?.length ?? 0) > 1
+}
+
+/** `sortingKey`: an expression of the server's own, where FINAL does not show what is deleted. */
+function countsOf(merging: boolean, sortingKey: string | undefined, deleted: string | undefined): string {
+  const from = '{database:Identifier}.{table:Identifier}'
+  const final = merging ? 'FINAL' : ''
+  const raw = `(SELECT count() FROM ${from}) AS raw`
+  const unmerged = `toUInt8(getSetting('do_not_merge_across_partitions_select_final')) AS unmerged`
+  if (sortingKey !== undefined) {
+    return `
+      SELECT ${raw}, (SELECT uniqExact(${sortingKey}) FROM ${from}) AS kept, kept - count() AS deleted, ${unmerged}
+      FROM ${from} FINAL`
+  }
+  const isDeleted = deleted === undefined ? '0' : 'countIf({deleted:Identifier} != 0)'
+  return `SELECT ${raw}, count() AS kept, ${isDeleted} AS deleted, ${unmerged} FROM ${from} ${final}`
+}
