@@ -16,8 +16,9 @@ import { ownMetrics } from './metrics/own.ts'
 import { callerOf } from './operations/access.ts'
 import { Audit } from './operations/audit.ts'
 import { FailureLog } from './operations/failure-log.ts'
+import { OperationLog } from './operations/operation-log.ts'
 import { openStore } from './operations/store.ts'
-import { openSwitches, type Switches } from './operations/switches.ts'
+import { openSwitches, switched } from './operations/switches.ts'
 
 /** The daemon's own metrics are read this often: a scrape renders nothing. */
 const OWN_METRICS_EVERY_MS = 5_000
@@ -48,15 +49,27 @@ export async function startApp(
 ): Promise<App> {
   const { log, version, clock = systemClock, reload = async () => ['there is no file to load'] } = options
   const exposition = new Exposition()
-  const own = ownMetrics(version)
   let config = initial
   let instances = new Map<string, Instance>()
   const secrets = () => config.secrets.flatMap((secret) => secret.known ?? [])
   const describe = (error: unknown) => redact(errorLine(error), secrets())
+  const storeLogger = log.child({ logger: 'store' })
+  const notKept = (error: unknown) =>
+    storeLogger.error({ error }, 'the database of failures and operations does not work')
   const store = openStore(initial.stateDir)
   const switches = openSwitches(initial.stateDir)
   const failureLog = new FailureLog(store, { clock, bounds: () => config.history, secrets })
   const audit = new Audit(store, { clock, log, maxEntries: () => config.history.maxAuditEntries })
+  const operations = new OperationLog(store, audit)
+  let totals: ReturnType<OperationLog['totals']> = []
+  const own = ownMetrics(version, () => {
+    try {
+      totals = operations.totals()
+    } catch (error) {
+      notKept(error)
+    }
+    return totals
+  })
 
   const present = () => [...instances.values()]
 
@@ -73,11 +86,11 @@ export async function startApp(
         ...auditRoutes(audit),
         ...collectorRoutes({ instances: present, describe }),
         ...connectorRoutes({
-          fleets: () => connectFleets(config.collectors),
+          fleets: () => connectFleets(config.collectors.map((settings) => switched(settings, switches))),
           clock,
-          audit,
+          operations,
+          history: failureLog,
           secrets,
-          count: own.operationEnded,
         }),
         ...environmentRoutes({ instances: present, switches, apply: () => apply(), audit }),
       ],
@@ -90,9 +103,6 @@ export async function startApp(
   const port = await listen(server, initial.web)
 
   const events = logEvents(log)
-  const failureLogger = log.child({ logger: 'failures' })
-  const notKept = (error: unknown) =>
-    failureLogger.error({ error }, 'failures of connectors could not be kept')
   // One after the other: each is compared with what the one before left.
   let applying = Promise.resolve()
   const apply = (next?: Config) => {
@@ -201,12 +211,6 @@ function logEvents(log: Log): InstanceEvents {
         'a part of the backend was not read',
       ),
   }
-}
-
-/** An environment that was switched at run time goes before what the configuration says of it. */
-function switched(settings: InstanceConfig, switches: Switches): InstanceConfig {
-  const on = switches.get(settings.labels.environment ?? '')
-  return on === undefined ? settings : { ...settings, enabled: on && settings.enabledInEnvironment }
 }
 
 /** Equal for settings that make the same instance; a changed secret counts. */

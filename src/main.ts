@@ -4,6 +4,8 @@ import { errorLine } from './app.ts'
 import { type CollectOptions, collect } from './commands/collect.ts'
 import { printConfig, printSchema, validateConfig } from './commands/config.ts'
 import {
+  type ChangeOptions,
+  forgetCommand,
   listCommand,
   type OperateCommandOptions,
   operateCommand,
@@ -149,14 +151,22 @@ function selecting(command: Command): Command {
     .option('--environment <name>', 'only of this environment')
     .option('--cluster <target>', 'only of this connect collector')
     .option('--team <name>', 'only of this team, by the rules of the configuration')
-    .option('--state <state>', 'only in this state, or with a task that is')
     .option('--connector <regex>', 'only names that match', regex)
     .option('--json', 'JSON instead of a table')
 }
 
-selecting(connect.command('list').description('connectors with their states').argument('[name...]')).action(
-  (names, options) => listCommand(names, options, interrupted()),
-)
+const STATE = ['--state <state>', 'only in this state, or with a task that is'] as const
+
+function changing(command: Command): Command {
+  return selecting(command.argument('[name...]'))
+    .option('--all', 'all connectors of all clusters that are switched on')
+    .option('--dry-run', 'only say which they are')
+    .option('--yes', 'do not ask')
+}
+
+selecting(connect.command('list').description('connectors with their states').argument('[name...]'))
+  .option(...STATE)
+  .action((names, options) => listCommand(names, options, interrupted()))
 selecting(
   connect
     .command('show')
@@ -172,12 +182,8 @@ const OPERATIONS = {
   delete: 'delete it from its cluster; its offsets stay there',
 } as const
 for (const operation of ['restart', 'pause', 'resume', 'stop', 'delete'] as const) {
-  const command = selecting(
-    connect.command(operation).description(OPERATIONS[operation]).argument('[name...]'),
-  )
-    .option('--all', 'all connectors of all clusters')
-    .option('--dry-run', 'only say which they are')
-    .option('--yes', 'do not ask')
+  const command = changing(connect.command(operation).description(OPERATIONS[operation]))
+    .option(...STATE)
     .option('--within <duration>', 'how long each is watched for its outcome', milliseconds, 60_000)
     .option(
       '--settle <duration>',
@@ -190,6 +196,12 @@ for (const operation of ['restart', 'pause', 'resume', 'stop', 'delete'] as cons
     if (!(await operateCommand(operation, names, options, interrupted()))) process.exit(1)
   })
 }
+
+changing(
+  connect.command('forget').description('drop what the failure log keeps of it; no cluster is asked'),
+).action(async (names: readonly string[], options: ChangeOptions) => {
+  if (!(await forgetCommand(names, options, interrupted()))) process.exit(1)
+})
 
 function regex(text: string): RegExp {
   try {

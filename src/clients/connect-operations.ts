@@ -23,11 +23,15 @@ export type ConnectOperation = 'restart' | 'pause' | 'resume' | 'stop' | 'delete
 
 /** Changes connectors of one cluster. Each rejects with an error that names the worker and the request. */
 export interface ConnectOperator {
-  /** As it is now; undefined where there is no such connector. */
+  /** As it is now; undefined where there is no such connector. A rebalance is waited for, here and below. */
   look(connector: string, signal: AbortSignal): Promise<ConnectorNow | undefined>
   /**
-   * Asks for it; Connect answers before it is done. `allTasks`: restarts those too that have not failed. A
-   * rebalance is waited for.
+   * Up to where it has read, in a form that is good only to be compared: of a source in its own terms, of a sink
+   * in offsets of its topics. Undefined where Connect does not tell (before Kafka 3.6).
+   */
+  progress(connector: string, signal: AbortSignal): Promise<string | undefined>
+  /**
+   * Asks for it; Connect answers before it is done. `allTasks`: restarts those too that have not failed.
    */
   ask(operation: ConnectOperation, connector: string, allTasks: boolean, signal: AbortSignal): Promise<void>
   close(): void
@@ -46,6 +50,8 @@ const status = z.object({
   tasks: z.array(z.object({ id: z.int(), ...part })),
 })
 
+const offsets = z.object({ offsets: z.array(z.unknown()) })
+
 /** What each is in Connect REST. */
 const REQUESTS: Readonly<Record<ConnectOperation, readonly ['POST' | 'PUT' | 'DELETE', string]>> = {
   restart: ['POST', '/restart'],
@@ -55,6 +61,7 @@ const REQUESTS: Readonly<Record<ConnectOperation, readonly ['POST' | 'PUT' | 'DE
   delete: ['DELETE', ''],
 }
 
+const REBALANCING = 409
 const REBALANCE_POLL_MS = 500
 
 /** Like `connectKafkaConnect`, for what changes something. Requests may be repeated: each is idempotent. */
@@ -93,10 +100,19 @@ export function connectOperator(address: () => ConnectAddress): ConnectOperator 
       : new Error(failures.map(reasonOf).join('; '), { cause: new AggregateError(failures) })
   }
 
+  /** Waits for a rebalance to end, during which workers answer nothing else. */
+  async function patientRequest(...[method, path, signal]: Parameters<typeof request>) {
+    for (;;) {
+      const answer = await request(method, path, signal)
+      if (answer.status !== REBALANCING) return answer
+      await new Promise((resolve) => setTimeout(resolve, REBALANCE_POLL_MS))
+    }
+  }
+
   /** Undefined where there is no such connector, or nothing is known of it yet. */
   async function get<T>(path: string, schema: z.ZodType<T>, signal: AbortSignal): Promise<T | undefined> {
-    const { status, text, what } = await request('GET', path, signal)
-    if (status === 404) return undefined
+    const { status, text, what } = await patientRequest('GET', path, signal)
+    if (status === 404 || status === 405) return undefined
     if (status !== 200) throw new Error(`${what}: status ${status}: ${text.slice(0, 200)}`)
     const parsed = schema.safeParse(JSON.parse(text))
     if (!parsed.success) throw new Error(`${what}: unexpected answer: ${z.prettifyError(parsed.error)}`)
@@ -119,17 +135,19 @@ export function connectOperator(address: () => ConnectAddress): ConnectOperator 
         ],
       }
     },
+    async progress(connector, signal) {
+      const path = `/connectors/${encodeURIComponent(connector)}/offsets`
+      const answer = await get(path, offsets, signal)
+      // Connect lists them in no order.
+      return answer && JSON.stringify(answer.offsets.map((each) => JSON.stringify(each)).sort())
+    },
     async ask(operation, connector, allTasks, signal) {
       const [method, suffix] = REQUESTS[operation]
       const query = operation === 'restart' ? `?includeTasks=true&onlyFailed=${!allTasks}` : ''
       const path = `/connectors/${encodeURIComponent(connector)}${suffix}${query}`
-      for (;;) {
-        const { status, text, what } = await request(method, path, signal)
-        if (status < 300) return
-        if (status === 404 && operation === 'delete') return
-        if (status !== 409) throw new Error(`${what}: status ${status}: ${text.slice(0, 200)}`)
-        await new Promise((resolve) => setTimeout(resolve, REBALANCE_POLL_MS))
-      }
+      const { status, text, what } = await patientRequest(method, path, signal)
+      if (status < 300 || (status === 404 && operation === 'delete')) return
+      throw new Error(`${what}: status ${status}: ${text.slice(0, 200)}`)
     },
     close: () => agents.close(),
   }

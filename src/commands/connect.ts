@@ -7,6 +7,7 @@ import { collectorKinds } from '../collectors/index.ts'
 import { type Config, loadConfig } from '../config/load.ts'
 import { Audit } from '../operations/audit.ts'
 import {
+  type ConnectorList,
   type ConnectorSelector,
   connectorDetails,
   type ListedConnector,
@@ -15,7 +16,11 @@ import {
   operate,
   planned,
 } from '../operations/connect-operations.ts'
+import { FailureLog } from '../operations/failure-log.ts'
+import { forget, plannedForget, remembered } from '../operations/forget.ts'
+import { OperationLog } from '../operations/operation-log.ts'
 import { openStore } from '../operations/store.ts'
+import { openSwitches, switched } from '../operations/switches.ts'
 import { plainTable } from './plain-table.ts'
 
 interface SelectOptions {
@@ -29,31 +34,47 @@ interface SelectOptions {
   readonly json?: boolean
 }
 
-export interface OperateCommandOptions extends SelectOptions {
+export interface ChangeOptions extends SelectOptions {
   readonly all?: boolean
   readonly dryRun?: boolean
   readonly yes?: boolean
+}
+
+export interface OperateCommandOptions extends ChangeOptions {
   readonly allTasks?: boolean
   /** Milliseconds. */
   readonly within: number
   readonly settle: number
 }
 
+/** Milliseconds that a cluster has to tell of its connectors. */
+const READ_WITHIN = 10_000
+
 /** What the command was called with makes no sense: exit code 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** Lists the connectors of the selection. */
+/** Lists the connectors of the selection; throws when a cluster could not be read, with what the others have shown. */
 export async function listCommand(
   names: readonly string[],
   options: SelectOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { config, fleets, secrets } = open(options)
-  const connectors = await listConnectors(fleets, selectorOf(names, options), secrets(config), signal)
-  if (options.json) return printJson(connectors)
-  if (connectors.length === 0) return print('no such connector')
+  const { fleets, secrets } = open(options)
+  const { connectors, unread } = await listConnectors(
+    fleets,
+    selectorOf(names, options),
+    secrets,
+    readSignal(signal),
+  )
+  if (options.json) printJson(connectors)
+  else if (connectors.length > 0) print(listTable(connectors))
+  else if (unread.length === 0) print('no such connector')
+  requireRead(unread)
+}
+
+function listTable(connectors: readonly ListedConnector[]): string {
   const table = plainTable(
     ['CONNECTOR', 'STATE', 'TASKS', 'TEAM', 'DBMS', 'ENVIRONMENT', 'CLUSTER', 'CAUSE'],
     () => false,
@@ -71,13 +92,34 @@ export async function listCommand(
       shortened(each.root_cause),
     ])
   }
-  print(table.toString())
+  return table.toString()
+}
+
+const readSignal = (signal: AbortSignal) => AbortSignal.any([signal, AbortSignal.timeout(READ_WITHIN)])
+
+function requireRead(unread: ConnectorList['unread']): void {
+  if (unread.length === 0) return
+  throw new Error(unread.map(({ target, error }) => `${target}: ${error}`).join('; '))
+}
+
+/** The connectors of the selection; throws where a cluster could not be read: it may have some of them. */
+async function select(
+  names: readonly string[],
+  options: SelectOptions,
+  { fleets, secrets }: ReturnType<typeof open>,
+  signal: AbortSignal,
+): Promise<readonly ListedConnector[]> {
+  const selector = selectorOf(names, options)
+  const { connectors, unread } = await listConnectors(fleets, selector, secrets, readSignal(signal))
+  requireRead(unread)
+  return connectors
 }
 
 /** Shows one connector with its configuration, secrets masked. */
 export async function showCommand(name: string, options: SelectOptions, signal: AbortSignal): Promise<void> {
-  const { config, fleets, secrets } = open(options)
-  const found = await listConnectors(fleets, selectorOf([name], options), secrets(config), signal)
+  const opened = open(options)
+  const { fleets, secrets } = opened
+  const found = await select([name], options, opened, signal)
   const [only, ...more] = found
   if (!only) throw new Error(`there is no connector ${name}`)
   if (more.length > 0) {
@@ -85,7 +127,7 @@ export async function showCommand(name: string, options: SelectOptions, signal: 
     throw new UsageError(`there are several connectors ${name}: choose with --cluster: ${clusters}`)
   }
   const fleet = fleets.find(({ target }) => target === only.target)
-  const details = fleet && (await connectorDetails(fleet, only, secrets(config), signal))
+  const details = fleet && (await connectorDetails(fleet, only, secrets, readSignal(signal)))
   if (!details) throw new Error(`there is no connector ${name}`)
   if (options.json) return printJson(details)
   const { config: settings, tasks, ...facts } = details
@@ -103,17 +145,12 @@ export async function operateCommand(
   options: OperateCommandOptions,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { all, cluster, environment, team, state, connector, dryRun, yes, json } = options
-  const given = [cluster, environment, team, state, connector].some((value) => value !== undefined)
-  if (!given && !all && names.length === 0) {
-    throw new UsageError('say which connectors: their names, a selector such as --team, or --all')
-  }
-  const { config, fleets, secrets } = open(options)
-  const known = secrets(config)
-  const connectors = await listConnectors(fleets, selectorOf(names, options), known, signal)
-  const missing = names.filter((name) => !connectors.some((each) => each.connector === name))
-  if (missing.length > 0) throw new Error(`there is no connector ${missing.join(', ')}`)
-  if (connectors.length === 0) throw new Error('no connector fits the selection')
+  const { dryRun, yes, json } = options
+  requireSelection(names, options)
+  const opened = open(options)
+  const { config, fleets, secrets } = opened
+  const connectors = await select(names, options, opened, signal)
+  requireFound(names, connectors)
   if (dryRun) {
     report(
       connectors.map((each) => planned(operation, each)),
@@ -122,9 +159,10 @@ export async function operateCommand(
     return true
   }
   const dangerous = operation === 'delete' || operation === 'stop' || connectors.length > 1
-  if (dangerous && !yes && !(await confirmed(operation, connectors, signal))) return false
+  const listed = connectors.map(({ target, connector, state }) => `${target}/${connector} (${state})`)
+  if (dangerous && !yes && !(await confirmed(operation, listed, signal))) return false
 
-  const audit = auditOf(config)
+  const operations = operationLogOf(config)
   try {
     progress(
       `${operation}: ${count(connectors.length)}; what comes of it is watched for up to ${options.within / 1000} s each`,
@@ -135,25 +173,75 @@ export async function operateCommand(
       operation,
       fleets,
       connectors,
-      { clock: systemClock, allTasks, within, settle, secrets: known },
+      { clock: systemClock, allTasks, within, settle, secrets },
       signal,
       (result) => {
         progress(`${++ended}/${connectors.length} ${line(result)}`)
-        audit.record(result)
+        operations.record(result)
       },
     )
     report(results, json)
     return results.every(({ result }) => result !== 'failed')
   } finally {
-    audit.close()
+    operations.close()
   }
+}
+
+/** Drops what the failure log keeps of the selection; resolves to whether it was confirmed. */
+export async function forgetCommand(
+  names: readonly string[],
+  options: ChangeOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
+  requireSelection(names, options)
+  const { config, secrets } = open(options)
+  const { stateDir, history } = config
+  if (stateDir === undefined) {
+    throw new Error(`${options.config} has no state_dir: POST /api/v1/connectors:forget asks the daemon`)
+  }
+  const store = openStore(stateDir)
+  try {
+    const log = new FailureLog(store, { clock: systemClock, bounds: () => history, secrets })
+    const chosen = remembered(log, selectorOf(names, options))
+    requireFound(names, chosen)
+    if (options.dryRun) {
+      report(chosen.map(plannedForget), options.json)
+      return true
+    }
+    const listed = chosen.map(({ target, connector }) => `${target}/${connector}`)
+    if (!options.yes && !(await confirmed('forget', listed, signal))) return false
+    const results = chosen.map((each) => forget(log, each))
+    const operations = operationLogOf(config)
+    for (const result of results) operations.record(result)
+    operations.close()
+    report(results, options.json)
+    return true
+  } finally {
+    store.close()
+  }
+}
+
+function requireSelection(names: readonly string[], options: ChangeOptions): void {
+  const { all = false, cluster, environment, team, state, connector } = options
+  const given = [cluster, environment, team, state, connector].some((value) => value !== undefined)
+  if (!given && !all && names.length === 0) {
+    throw new UsageError('say which connectors: their names, a selector such as --team, or --all')
+  }
+  if (all && (given || names.length > 0)) throw new UsageError('give --all or a selection, not both')
+}
+
+function requireFound(names: readonly string[], found: readonly { readonly connector: string }[]): void {
+  const missing = names.filter((name) => !found.some((each) => each.connector === name))
+  if (missing.length > 0) throw new Error(`there is no connector ${missing.join(', ')}`)
+  if (found.length === 0) throw new Error('no connector fits the selection')
 }
 
 function open({ config: file }: SelectOptions) {
   const config = loadConfig(file, { kinds: collectorKinds, env: process.env })
-  const fleets = connectFleets(config.collectors)
+  const switches = openSwitches(config.stateDir)
+  const fleets = connectFleets(config.collectors.map((settings) => switched(settings, switches)))
   if (fleets.length === 0) throw new Error(`${file} has no connect collector`)
-  const secrets = (of: Config) => () => of.secrets.flatMap((secret) => secret.known ?? [])
+  const secrets = () => config.secrets.flatMap((secret) => secret.known ?? [])
   return { config, fleets, secrets }
 }
 
@@ -163,33 +251,26 @@ function selectorOf(names: readonly string[], options: SelectOptions): Connector
 }
 
 /** Kept where the daemon keeps it; nowhere without a state_dir. */
-function auditOf({ stateDir, history }: Config) {
+function operationLogOf({ stateDir, history }: Config) {
   const store = stateDir === undefined ? undefined : openStore(stateDir)
   const audit = store && new Audit(store, { clock: systemClock, maxEntries: () => history.maxAuditEntries })
+  const operations = store && audit && new OperationLog(store, audit)
   return {
-    record({ operation, target, connector, result, detail }: OperationResult) {
-      audit?.record({
-        who: userInfo().username,
-        from: 'command line',
-        operation: `connect ${operation}`,
-        object: `${target}/${connector}`,
-        result: result === 'failed' ? 'failed' : 'done',
-        detail,
-      })
-    },
+    record: (result: OperationResult) =>
+      operations?.record(result, { who: userInfo().username, from: 'command line' }),
     close: () => store?.close(),
   }
 }
 
 async function confirmed(
-  operation: ConnectOperation,
-  connectors: readonly ListedConnector[],
+  operation: OperationResult['operation'],
+  connectors: readonly string[],
   signal: AbortSignal,
 ): Promise<boolean> {
   if (!process.stdin.isTTY) {
     throw new UsageError(`${operation} of ${count(connectors.length)} wants to be confirmed: give --yes`)
   }
-  for (const { target, connector, state } of connectors) progress(`  ${target}/${connector} (${state})`)
+  for (const connector of connectors) progress(`  ${connector}`)
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   try {
     const answer = await terminal.question(`${operation} ${count(connectors.length)}? [y/N] `, { signal })

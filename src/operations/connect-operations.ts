@@ -1,5 +1,5 @@
 import type { ConnectAddress, Connector } from '../clients/connect.ts'
-import { connectKafkaConnect, isRebalance, secretsOf } from '../clients/connect.ts'
+import { connectKafkaConnect, secretsOf } from '../clients/connect.ts'
 import {
   type ConnectOperation,
   type ConnectOperator,
@@ -14,6 +14,8 @@ import { readTrace } from './trace.ts'
 /** A Connect cluster of the configuration. */
 export interface ConnectFleet {
   readonly target: string
+  /** False where it or its environment is switched off. */
+  readonly enabled: boolean
   /** Empty for none. */
   readonly environment: string
   readonly platform: string
@@ -48,7 +50,7 @@ export interface ConnectorDetails extends ListedConnector {
   readonly config: Readonly<Record<string, string>>
 }
 
-/** Which connectors; what is absent selects all. */
+/** Which connectors; what is absent selects all, but a cluster that is switched off has to be named. */
 export interface ConnectorSelector {
   readonly names?: readonly string[] | undefined
   readonly connector?: RegExp | undefined
@@ -63,9 +65,13 @@ export interface OperationResult {
   readonly environment: string
   readonly team: string
   readonly connector: string
-  readonly operation: ConnectOperation
-  /** done: it came out as wanted. skipped: there was nothing to do. planned: of a dry run. */
-  readonly result: 'done' | 'failed' | 'skipped' | 'planned'
+  /** forget: of what is kept here of a connector; it asks no cluster. */
+  readonly operation: ConnectOperation | 'forget'
+  /**
+   * done: it came out as wanted. unconfirmed: it says so, and nothing else shows it. skipped: there was nothing to
+   * do. planned: of a dry run.
+   */
+  readonly result: 'done' | 'unconfirmed' | 'failed' | 'skipped' | 'planned'
   /** What it was when it was last looked at; `deleted` where it is gone. */
   readonly state: string
   /** Why it failed or was skipped; without secrets. */
@@ -76,11 +82,12 @@ export interface OperateOptions {
   readonly clock: Clock
   /** Restarts tasks too that have not failed. */
   readonly allTasks?: boolean
-  /** Milliseconds after which what has not come out counts as failed. */
+  /** Milliseconds after which what has not come out counts as failed, or as unconfirmed where it says that it runs. */
   readonly within: number
   /**
-   * Milliseconds that a connector has to run without a failure before it counts as running: a task of Debezium
-   * says that it runs for some seconds before it finds that its publication or its slot is gone.
+   * Milliseconds that a connector has to run without a failure, and to have read something, before it counts as
+   * running: a task of Debezium says that it runs for some seconds before it finds that its publication or its
+   * slot is gone, and for as long as it cannot reach its database.
    */
   readonly settle: number
   /** Texts that may appear nowhere. */
@@ -89,33 +96,52 @@ export interface OperateOptions {
 
 const MASK = '<secret>'
 const POLL_MS = 250
+const SETTLING_POLL_MS = 500
 
 /** Until then an unchanged failure may be the one from before the operation. */
 const STALE_MS = 10_000
 
-/** A connector that is paused has this long for its tasks to follow. */
-const PAUSED_MS = 3_000
-
 /** One cluster is changed by so many operations at once. */
 const AT_ONCE = 4
 
-/** The connectors that a selector names, in order of target and name. Rejects when a cluster cannot be read. */
+export interface ConnectorList {
+  /** In order of target and name. */
+  readonly connectors: readonly ListedConnector[]
+  /** Clusters that could not be read, and why; without secrets. */
+  readonly unread: readonly { readonly target: string; readonly error: string }[]
+}
+
+/** The connectors that a selector names. A cluster has until `signal` aborts to answer. */
 export async function listConnectors(
   fleets: readonly ConnectFleet[],
   selector: ConnectorSelector,
   secrets: () => readonly string[],
   signal: AbortSignal,
-): Promise<ListedConnector[]> {
+): Promise<ConnectorList> {
+  const isNamed = selector.target !== undefined || selector.environment !== undefined
   const chosen = fleets.filter(
-    ({ target, environment }) =>
+    ({ target, environment, enabled }) =>
+      (isNamed || enabled) &&
       (selector.target === undefined || selector.target === target) &&
       (selector.environment === undefined || selector.environment === environment),
   )
-  const lists = await Promise.all(chosen.map((fleet) => listFleet(fleet, secrets, signal)))
-  return lists
-    .flat()
-    .filter((listed) => isSelected(listed, selector))
-    .toSorted((a, b) => compare(a.target, b.target) || compare(a.connector, b.connector))
+  const lists = await Promise.all(
+    chosen.map(async (fleet) => {
+      try {
+        return { connectors: await listFleet(fleet, secrets, signal), unread: [] }
+      } catch (error) {
+        const text = error instanceof Error ? error.message : String(error)
+        return { connectors: [], unread: [{ target: fleet.target, error: redact(text, secrets()) }] }
+      }
+    }),
+  )
+  return {
+    connectors: lists
+      .flatMap(({ connectors }) => connectors)
+      .filter((listed) => isSelected(listed, selector))
+      .toSorted((a, b) => compare(a.target, b.target) || compare(a.connector, b.connector)),
+    unread: lists.flatMap(({ unread }) => unread),
+  }
 }
 
 async function listFleet(
@@ -191,8 +217,8 @@ function maskedConfig(
 
 /**
  * Does it to each, a few at a time, and watches what comes of it: a result says what the connector was
- * afterwards, not that Connect took the request. `onResult` hears of each as it ends. Never rejects for a
- * connector that goes wrong, only for `signal`.
+ * afterwards, not that Connect took the request. `onResult` hears of each as it ends, also of those that `signal`
+ * cut short. Never rejects for a connector that goes wrong, only for `signal`.
  */
 export async function operate(
   operation: ConnectOperation,
@@ -206,7 +232,7 @@ export async function operate(
   const results: OperationResult[] = []
   const queue = [...connectors.entries()]
   const work = async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
+    for (let next = queue.shift(); next && !signal.aborted; next = queue.shift()) {
       const [index, connector] = next
       const operator = operators.get(connector.target)
       if (!operator) continue
@@ -217,6 +243,7 @@ export async function operate(
   }
   try {
     await Promise.all(Array.from({ length: AT_ONCE }, work))
+    signal.throwIfAborted()
     return results
   } finally {
     for (const operator of operators.values()) operator.close()
@@ -225,8 +252,8 @@ export async function operate(
 
 /** What an operation would be done to. */
 export function planned(
-  operation: ConnectOperation,
-  { target, environment, team, connector, state }: ListedConnector,
+  operation: OperationResult['operation'],
+  { target, environment, team, connector, state }: Omit<OperationResult, 'operation' | 'result' | 'detail'>,
 ): OperationResult {
   return { target, environment, team, connector, operation, result: 'planned', state, detail: '' }
 }
@@ -246,12 +273,9 @@ async function operateOne(
   try {
     outcome = await outcomeOf(operation, operator, connector, options, known, signal)
   } catch (error) {
-    signal.throwIfAborted()
-    outcome = {
-      result: 'failed',
-      state: listed.state,
-      detail: error instanceof Error ? error.message : String(error),
-    }
+    const reason = error instanceof Error ? error.message : String(error)
+    const detail = signal.aborted ? `${reason}: it was not watched to its end` : reason
+    outcome = { result: 'failed', state: listed.state, detail }
   }
   const detail = redact(outcome.detail, [...options.secrets(), ...known])
   return { target, environment, team, connector, operation, ...outcome, detail }
@@ -267,14 +291,9 @@ async function outcomeOf(
   signal: AbortSignal,
 ): Promise<Outcome> {
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(within)])
-  const look = async () => {
-    try {
-      return await operator.look(connector, bounded)
-    } catch (error) {
-      if (isRebalance(error)) return await operator.look(connector, bounded)
-      throw error
-    }
-  }
+  const look = () => operator.look(connector, bounded)
+  // Without an answer it is not known.
+  const progress = async () => await operator.progress(connector, bounded).catch(() => undefined)
   const before = await look()
   if (!before) return { result: 'failed', state: 'deleted', detail: 'there is no such connector' }
   for (const secret of secretsOf(before.config)) known.add(secret)
@@ -284,10 +303,11 @@ async function outcomeOf(
   await operator.ask(operation, connector, allTasks, bounded)
   const askedAt = clock.monotonic()
   const stale = new Map(before.parts.filter(hasFailed).map((part) => [part.task, part.trace]))
-  let wellSince: number | undefined
+  // Since when it has been as wanted, and how far it had come by then.
+  let well: { readonly since: number; progress: string | undefined } | undefined
   let now: ConnectorNow | undefined = before
   while (clock.monotonic() - askedAt < within) {
-    await clock.sleep(POLL_MS, signal)
+    await clock.sleep(well ? SETTLING_POLL_MS : POLL_MS, signal)
     try {
       now = await look()
     } catch (error) {
@@ -309,20 +329,30 @@ async function outcomeOf(
     if (failed && (operation === 'restart' || operation === 'resume')) {
       return { result: 'failed', state: 'failed', detail: reasonOf(failed) }
     }
-    if (!isAsWanted(operation, now)) wellSince = undefined
-    else {
-      wellSince ??= clock.monotonic()
-      const state = now.parts[0].state
-      const long = operation === 'pause' ? PAUSED_MS : settle
-      if (operation === 'stop' || clock.monotonic() - wellSince >= long || isPaused(now)) {
-        return { result: 'done', state, detail: operation === 'pause' ? stillAtWork(now) : '' }
-      }
+    if (!isAsWanted(operation, now)) {
+      well = undefined
+      continue
     }
+    const { state } = now.parts[0]
+    if (operation === 'pause') return { result: 'done', state, detail: stillAtWork(now) }
+    if (operation === 'stop') return { result: 'done', state, detail: '' }
+    well ??= { since: clock.monotonic(), progress: await progress() }
+    if (clock.monotonic() - well.since < settle) continue
+    const reached = await progress()
+    well.progress ??= reached
+    if (reached !== well.progress && reached !== undefined) return { result: 'done', state, detail: '' }
+  }
+  if (well && now && clock.monotonic() - well.since >= settle) {
+    return { result: 'unconfirmed', state: now.parts[0].state, detail: SILENT }
   }
   const state = now ? stateOf(now) : 'deleted'
   const failed = now?.parts.find(hasFailed)
-  const reason = failed ? `: ${reasonOf(failed)}` : ''
-  return { result: 'failed', state, detail: `it is ${state} after ${within / 1000} s${reason}` }
+  const reason = failed ? reasonOf(failed) : operation === 'pause' && now ? stillAtWork(now) : ''
+  return {
+    result: 'failed',
+    state,
+    detail: `it is ${state} after ${within / 1000} s${reason === '' ? '' : `: ${reason}`}`,
+  }
 }
 
 function needlessRestart({ parts }: ConnectorNow, allTasks: boolean): string | undefined {
@@ -336,7 +366,8 @@ function isAsWanted(operation: ConnectOperation, { parts, configuredTasks }: Con
   const [own, ...tasks] = parts
   switch (operation) {
     case 'pause':
-      return own.state === 'paused'
+      // A task that has failed stays so.
+      return own.state === 'paused' && tasks.every(({ state }) => state === 'paused' || state === 'failed')
     case 'stop':
       return own.state === 'stopped' && tasks.length === 0
     case 'delete':
@@ -346,9 +377,12 @@ function isAsWanted(operation: ConnectOperation, { parts, configuredTasks }: Con
   }
 }
 
-const isPaused = ({ parts }: ConnectorNow): boolean => parts.every(({ state }) => state === 'paused')
+/**
+ * Debezium that cannot reach its database, or waits for a slot that another reads, tries again and again and says
+ * that it runs. Only what it reads shows that it does.
+ */
+const SILENT = 'it says that it runs, but has read nothing since: nothing is there to read, or it still tries'
 
-/** A task that waits in its plugin for records says that it runs until one comes; one that has failed stays so. */
 function stillAtWork({ parts }: ConnectorNow): string {
   const others = parts.filter(({ state }) => state !== 'paused')
   return others.map(({ task, state }) => `task ${task} still says ${state}`).join(', ')

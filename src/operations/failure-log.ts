@@ -80,6 +80,16 @@ export interface FailureStatistics {
   readonly exceptionClasses: readonly Count[]
 }
 
+/** A connector of which failures are kept. */
+export interface RememberedConnector {
+  readonly target: string
+  readonly connector: string
+  /** As they were at its last failure. */
+  readonly environment: string
+  readonly team: string
+  readonly failures: number
+}
+
 /** What `resolve` and `unresolve` came to. */
 export type Marked = 'done' | 'already' | 'over' | 'absent'
 
@@ -242,6 +252,24 @@ export class FailureLog {
         .run(id)
       return 'done'
     })
+  }
+
+  /** The connectors of which failures are kept, in order of target and name. */
+  remembered(): RememberedConnector[] {
+    // SQLite takes the columns that are not grouped from the row that has the maximum.
+    return this.#database
+      .prepare(
+        `SELECT target, connector, environment, team, count(*) AS failures, max(id) FROM failures
+         GROUP BY target, connector ORDER BY target, connector`,
+      )
+      .all()
+      .map(({ target, connector, environment, team, failures }) => ({
+        target: String(target),
+        connector: String(connector),
+        environment: String(environment),
+        team: String(team),
+        failures: Number(failures),
+      }))
   }
 
   /** Drops all that is kept of a connector, its totals too; tells how many failures that were. */

@@ -3,12 +3,14 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 /** Raised with each change of the tables below. */
-const VERSION = 1
+const VERSION = 2
 
 /** Another process, such as the command line, holds the file for an instant only. */
 const BUSY_MS = 2_000
 
-const TABLES = `
+/** What each version added to the one before. */
+const TABLES = [
+  `
   CREATE TABLE failures (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     target TEXT NOT NULL,
@@ -55,7 +57,26 @@ const TABLES = `
     detail TEXT NOT NULL
   ) STRICT;
   CREATE INDEX audit_by_result ON audit (result, id);
-`
+`,
+  `
+  CREATE TABLE operation_totals (
+    target TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    result TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (target, operation, result)
+  ) STRICT, WITHOUT ROWID;
+  -- What self-healing did, kept as long as it bounds what it may do.
+  CREATE TABLE healing (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    target TEXT NOT NULL,
+    connector TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    dry_run INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX healing_by_connector ON healing (target, connector, at);
+`,
+]
 
 export function storeFile(folder: string): string {
   return join(folder, 'cdc-exporter.sqlite')
@@ -89,7 +110,7 @@ function prepareTables(database: DatabaseSync): void {
     const version = Number(database.prepare('PRAGMA user_version').get()?.user_version)
     if (version > VERSION) throw new Error('it was written by a newer cdc-exporter')
     if (version === VERSION) return
-    database.exec(`${TABLES} PRAGMA user_version = ${VERSION}`)
+    database.exec(`${TABLES.slice(version).join('')} PRAGMA user_version = ${VERSION}`)
   })
 }
 

@@ -10,6 +10,18 @@ export interface Switches {
   set(environment: string, enabled: boolean): void
 }
 
+/** As it is with the switches: an environment that was switched goes before what the configuration says of it. */
+export function switched<
+  S extends {
+    readonly enabled: boolean
+    readonly enabledInEnvironment: boolean
+    readonly labels: Readonly<Record<string, string>>
+  },
+>(settings: S, switches: Switches): S {
+  const on = switches.get(settings.labels.environment ?? '')
+  return on === undefined ? settings : { ...settings, enabled: on && settings.enabledInEnvironment }
+}
+
 const kept = z.record(z.string(), z.object({ enabled: z.boolean() }))
 
 /** Kept in a file of `folder` and so over restarts; until the restart without one. Throws for a broken file. */

@@ -224,6 +224,56 @@ describe('access', () => {
   })
 })
 
+describe('what is kept of a connector', () => {
+  const forget = (path: string, token: string, body: object = {}) =>
+    fleets.ask('POST', `/api/v1/connectors${path}`, { token, body: JSON.stringify(body) })
+
+  test('is forgotten by who may operate it, and by nobody else; all of it is audited', async () => {
+    fleets = await serveFleets(people)
+    await fleets.observe('erp', [observed(), observed({ connector: 'stock', labels: { team: 'Sales' } })])
+    await fleets.observe('erp', [])
+    expect((await forget('/erp/orders/forget', 'vic')).status).toBe(403)
+    expect((await forget('/erp/stock/forget', 'lea')).status).toBe(403)
+    // One of another team is among them.
+    expect((await forget(':forget', 'lea', { target: 'erp' })).status).toBe(403)
+    expect((await forget(':forget', 'ada', { state: 'failed' })).status).toBe(400)
+    expect((await forget(':forget', 'ada', { connectors: [] })).status).toBe(400)
+    expect((await forget('/crm/orders/forget', 'ada')).status).toBe(404)
+    const planned = await forget(':forget', 'lea', { team: 'Finance', dry_run: true })
+    expect(planned.body.items).toMatchObject([
+      { connector: 'orders', result: 'planned', detail: '1 failure' },
+    ])
+    expect((await get('failures', 'vic')).body.total).toBe(2)
+
+    expect((await forget('/erp/orders/forget', 'lea')).body).toEqual({
+      ok: true,
+      items: [
+        {
+          target: 'erp',
+          environment: 'production',
+          team: 'Finance',
+          connector: 'orders',
+          operation: 'forget',
+          result: 'done',
+          state: 'forgotten',
+          detail: '1 failure',
+        },
+      ],
+    })
+    expect((await get('failures', 'vic')).body.items).toMatchObject([{ connector: 'stock' }])
+    expect((await forget(':forget', 'ada', { all: true })).status).toBe(200)
+    expect((await get('failures', 'vic')).body.total).toBe(0)
+    const { items } = (await get('audit', 'ada')).body
+    expect(items.map(({ who, object, result }) => [who, object, result])).toEqual([
+      ['ada', 'erp/stock', 'done'],
+      ['lea', 'erp/orders', 'done'],
+      ['lea', 'erp/stock', 'refused'],
+      ['lea', 'erp/stock', 'refused'],
+      ['vic', '/api/v1/connectors/erp/orders/forget', 'refused'],
+    ])
+  })
+})
+
 describe('requests', () => {
   test.each([
     ['failures?teams=x', 400, 'unknown query parameter "teams"'],

@@ -302,6 +302,15 @@ describe('the file', () => {
     expect(() => openStore(path)).toThrow(`cannot open ${storeFile(path)}`)
   })
 
+  test('of the version before gets what it lacks, and keeps what it has', () => {
+    reporter.report([observed()])
+    store.exec('DROP TABLE operation_totals; DROP TABLE healing; PRAGMA user_version = 1')
+    const upgraded = openStore(folder.path)
+    expect(upgraded.prepare('SELECT count(*) AS n FROM failures').get()).toEqual({ n: 1 })
+    expect(upgraded.prepare('SELECT count(*) AS n FROM operation_totals').get()).toEqual({ n: 0 })
+    upgraded.close()
+  })
+
   test('is open to others meanwhile', () => {
     reporter.report([observed()])
     const other = openStore(folder.path)

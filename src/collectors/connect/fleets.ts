@@ -7,18 +7,20 @@ import { type Meaning, meaningOf } from './meaning.ts'
 interface Configured {
   readonly kind: { readonly kind: string }
   readonly target: string
+  readonly enabled: boolean
   readonly labels: Readonly<Record<string, string>>
   readonly settings: unknown
 }
 
-/** The clusters among the collectors of a configuration, for who operates connectors: enabled or not. */
+/** The clusters among the collectors of a configuration, for who operates connectors. */
 export function connectFleets(collectors: readonly Configured[]) {
   return collectors
     .filter(({ kind }) => kind.kind === 'connect')
-    .map(({ target, labels, settings }) => {
+    .map(({ target, enabled, labels, settings }) => {
       const own = settings as ConnectSettings
       return {
         target,
+        enabled,
         environment: labels.environment ?? '',
         platform: labels.platform ?? '',
         address: (): ConnectAddress => addressOf(own),
