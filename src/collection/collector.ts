@@ -23,8 +23,19 @@ export interface Collector {
   start?(signal: AbortSignal): Promise<void>
   /** Writes the whole present truth; a series that is not written ceases to exist. Throws with `cause`. */
   collect(batch: SampleBatch, signal: AbortSignal): Promise<void>
+  /** What is known beyond the series after the last run that ended well. */
+  findings?(): readonly Finding[]
   /** Closes connections. May be called twice, and before `start`. */
   stop?(): Promise<void>
+}
+
+/** What no series can hold, such as the keys of rows: it goes to the API, and what alarms to the log. */
+export interface Finding {
+  /** Which part of the backend it is about; no two findings have the same. */
+  readonly labels: Readonly<Record<string, string>>
+  readonly alarm: boolean
+  /** Becomes JSON. */
+  readonly details: Readonly<Record<string, unknown>>
 }
 
 export interface CollectorContext {
@@ -95,6 +106,8 @@ export interface CollectorKind<Settings = unknown> {
   readonly health: { readonly key: string; readonly title: string }
   /** The kind's own keys in the configuration, strict. */
   readonly settings: ZodType<Settings>
+  /** Milliseconds that a run of these settings may spend waiting: its timeout has to be longer. */
+  longestWait?(settings: Settings): number
   /** Milliseconds. */
   readonly defaults: { readonly interval: number; readonly timeout: number }
   readonly families: readonly Family[]

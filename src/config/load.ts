@@ -134,6 +134,12 @@ function readFile(
     if (base.timeout !== undefined) {
       requireTimeoutWithinInterval(source, path, { interval: longest, timeout: base.timeout })
     }
+    const timeout = Math.min(base.timeout ?? defaults.timeout ?? kind.defaults.timeout, longest)
+    const wait = settings === undefined ? undefined : kind.longestWait?.(settings)
+    if (wait !== undefined && wait >= timeout) {
+      const expected = `expected more than ${formatDuration(wait)}, which a run may have to wait`
+      source.fault([...path, 'timeout'], `${expected}, got ${formatDuration(timeout)}`)
+    }
     collectors.push({
       kind,
       target: base.target,
@@ -146,7 +152,7 @@ function readFile(
         ...base.labels,
       },
       interval: schedule ?? interval,
-      timeout: Math.min(base.timeout ?? defaults.timeout ?? kind.defaults.timeout, longest),
+      timeout,
       maxSeries: base.max_series,
       settings,
     })

@@ -1,22 +1,87 @@
 import { z } from 'zod'
-import { duration, integer, settings as keys, settingsWithSecrets, shown } from '../../config/fields.ts'
+import {
+  boolean,
+  duration,
+  integer,
+  settings as keys,
+  pattern,
+  settingsWithSecrets,
+  shown,
+} from '../../config/fields.ts'
+import { kafkaConnection } from '../../config/kafka.ts'
 
 /** A name of a database, schema or table, in which `{tenant}` stands for each tenant. */
 const NAME = /^(?:[^.{}]|\{tenant\})+$/
 
+/** The same where the tables are discovered. */
+const DISCOVERED_NAME = /^(?:[^.{}]|\{(?:tenant|schema|table)\})+$/
+
 /** `first.second`, or `second` alone where `firstIsOptional`. */
-const qualified = (expected: string, firstIsOptional: boolean) =>
+const qualified = (expected: string, firstIsOptional: boolean, name = NAME) =>
   z.string({ error: `expected ${expected}` }).refine(
     (text) => {
       const names = text.split('.')
       return (
-        names.length <= 2 && names.length >= (firstIsOptional ? 1 : 2) && names.every((n) => NAME.test(n))
+        names.length <= 2 && names.length >= (firstIsOptional ? 1 : 2) && names.every((n) => name.test(n))
       )
     },
     { error: ({ input }) => `expected ${expected}, got ${shown(input)}` },
   )
 
 const column = () => z.string().min(1)
+
+/** What is compared of a table, and how; the same for one that is listed and for those discovered. */
+const comparison = {
+  source_tenant_column: column()
+    .optional()
+    .describe('Column of the source that holds the tenant, where one table holds all tenants.'),
+  sink_tenant_column: column()
+    .optional()
+    .describe('Column of the sink that holds the tenant, where one table holds all tenants.'),
+  key: z
+    .union([column(), z.array(column()).min(1)])
+    .transform((value) => (typeof value === 'string' ? [value] : value))
+    .optional()
+    .describe(
+      'Columns of the source that name a row: integers, UUIDs or texts. The primary key where absent; only checksums need it.',
+    ),
+  watermark: column().describe(
+    'Time at which a row was made, a column of the source that never changes, such as created_at. Not updated_at.',
+  ),
+  version: column()
+    .optional()
+    .describe(
+      'Column of the sink that tells the versions of a row apart. Where the source has it too, a row that differs is told to be older or corrupt.',
+    ),
+  deleted: column()
+    .optional()
+    .describe('Column of the sink that is 0 for a row and not 0 for one that the source has deleted.'),
+  sign: column()
+    .optional()
+    .describe('Column of a CollapsingMergeTree that is 1 for a row and -1 for one that is taken back.'),
+  rename: z
+    .record(column(), column())
+    .default({})
+    .describe('Columns that the sink calls otherwise: the source’s name, then the sink’s.'),
+  columns: z
+    .array(column())
+    .min(1)
+    .optional()
+    .describe(
+      'Columns of the source whose values the checksums compare; where absent, all that both sides have and that can be compared.',
+    ),
+  sums: z
+    .array(column())
+    .default([])
+    .describe('Columns of the source, integers or decimals, whose sums are compared with the counts.'),
+  binary: z
+    .enum(['raw', 'base64', 'hex'])
+    .default('raw')
+    .describe('How the sink keeps a bytea: its bytes, or as text (Debezium’s binary.handling.mode).'),
+  every: duration()
+    .optional()
+    .describe('Compared not oftener than this; at each run where absent. Between, its last values stay.'),
+}
 
 const table = keys({
   source: qualified('schema.table, such as public.journals or {tenant}.journals', false).describe(
@@ -25,22 +90,7 @@ const table = keys({
   sink: qualified('a table such as journals, erp.journals or {tenant}.journals', true).describe(
     'Table of the sink, with its database where it is another one; {tenant} stands for each tenant.',
   ),
-  source_tenant_column: column()
-    .optional()
-    .describe('Column of the source that holds the tenant, where one table holds all tenants.'),
-  sink_tenant_column: column()
-    .optional()
-    .describe('Column of the sink that holds the tenant, where one table holds all tenants.'),
-  key: column().optional().describe('Primary key, the same on both sides. Counting does not need it.'),
-  watermark: column().describe(
-    'Time at which a row was made, the same on both sides and never changed, such as created_at. Not updated_at.',
-  ),
-  version: column()
-    .optional()
-    .describe('Column of the sink that tells the versions of a row apart. Counting leaves that to FINAL.'),
-  deleted: column()
-    .optional()
-    .describe('Column of the sink that is 0 for a row and not 0 for one that the source has deleted.'),
+  ...comparison,
 }).superRefine(({ source, sink, source_tenant_column, sink_tenant_column }, context) => {
   const complain = (path: string, message: string) =>
     context.addIssue({ code: 'custom', path: [path], message })
@@ -73,12 +123,72 @@ const table = keys({
 
 export type TableSettings = z.output<typeof table>
 
+const { source_tenant_column: _, ...ofDiscovered } = comparison
+
+const discover = keys({
+  publication: z.string().min(1).describe('Its tables are compared, those that `match` names.'),
+  match: pattern()
+    .prefault('^(?<schema>[^.]+)\\.(?<table>.+)$')
+    .describe('Over schema.table; where it has a group named tenant, what that matches is the tenant.'),
+  exclude: z.array(pattern()).default([]).describe('Over schema.table: tables that are left out.'),
+  sink: qualified('a table such as {table}, erp.{table} or {tenant}.{table}', true, DISCOVERED_NAME)
+    .default('{table}')
+    .describe('Table of the sink; {schema}, {table} and {tenant} stand for those of the source.'),
+  ...ofDiscovered,
+}).superRefine(({ match, sink, sink_tenant_column }, context) => {
+  const hasTenant = match.source.includes('(?<tenant>')
+  if (sink_tenant_column === undefined && !sink.includes('{tenant}')) return
+  if (hasTenant) return
+  context.addIssue({
+    code: 'custom',
+    path: ['match'],
+    message: 'the sink is by tenant: missing a group (?<tenant>…)',
+  })
+})
+
+export type DiscoverSettings = z.output<typeof discover>
+
 /** Whether the table is compared tenant by tenant. */
 export const isByTenant = ({ source, source_tenant_column }: TableSettings): boolean =>
   source.includes('{tenant}') || source_tenant_column !== undefined
 
 /** What names the table in the series: its own name, without the schema. */
 export const tableLabel = ({ source }: TableSettings): string => source.split('.').at(-1) ?? source
+
+const group = keys({
+  ...kafkaConnection,
+  group: z.string().min(1).describe('Consumer group that writes to the sink.'),
+  topic: z
+    .string()
+    .min(1)
+    .describe(
+      'Topic of a table; {schema}, {table} and {tenant} stand for those of the source: erp.{schema}.{table}.',
+    ),
+  timeout: duration().default(30_000).describe('How long to wait for the group, after the slot.'),
+})
+
+const checksums = keys({
+  slice: integer(1)
+    .default(100_000)
+    .describe(
+      'Rows of a table that are compared in a run, besides those that are new: a rolling part of it.',
+    ),
+  passes: integer(2, 3)
+    .default(2)
+    .describe('Readings, at least the lag apart, at which a row has to differ to count.'),
+  max_rows: integer(1000)
+    .default(2_000_000)
+    .describe(
+      'Rows that a run reads on one side, but for the counts; what is left is skipped, and comes first next time.',
+    ),
+  max_keys: integer(1, 100_000)
+    .default(1000)
+    .describe('Rows of a table that are named; of further ones only the range is.'),
+})
+
+export type ChecksumSettings = z.output<typeof checksums>
+
+const HOURS = /^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$/
 
 export const settings = keys({
   source: keys({ postgresql: settingsWithSecrets({}, { required: ['url'] }) }).describe(
@@ -88,12 +198,14 @@ export const settings = keys({
     clickhouse: settingsWithSecrets(
       { username: z.string().optional(), database: z.string().min(1).default('default') },
       { required: ['url'], optional: ['password'] },
-    ),
-  }).describe('Where the rows go.'),
+    ).optional(),
+  })
+    .refine(({ clickhouse }) => clickhouse !== undefined, { error: 'missing: give clickhouse' })
+    .describe('Where the rows go.'),
   lag: duration()
     .default(30_000)
     .describe(
-      'What the pipeline may be late: rows younger than this are not judged, and a difference counts only when it is still there this much later. It has to fit into the timeout; a sink that is later than this has drift.',
+      'What the pipeline may be late: rows younger than this are not judged, and a difference counts only when it is still there this much later. It has to fit into the timeout; a sink that is later than this has drift, unless slot and kafka tell how far it is.',
     ),
   slot: z
     .string()
@@ -107,43 +219,88 @@ export const settings = keys({
     .describe(
       'How long to wait for the slot; Connect confirms a position once in offset.flush.interval.ms, 1m.',
     ),
-  statement_timeout: duration().default(60_000).describe('What one count may take on either side.'),
-  concurrency: integer(1, 32).default(2).describe('Connections to each side, each with one count at a time.'),
+  kafka: group
+    .optional()
+    .describe(
+      'The consumer group of the sink: it is waited for after the slot, until it has committed what the topics then hold.',
+    ),
+  checksums: checksums
+    .optional()
+    .describe('Compares the values of rows too, and names what differs. Without it rows are counted only.'),
+  estimates: boolean()
+    .default(false)
+    .describe('Also what the catalogs think how many rows there are: cheap, a trend, and never exact.'),
+  statement_timeout: duration().default(60_000).describe('What one statement may take on either side.'),
+  concurrency: integer(1, 32)
+    .default(2)
+    .describe('Connections to each side, each with one statement at a time.'),
+  max_time: duration()
+    .optional()
+    .describe('After this a run begins with no further table; those left out come first at the next one.'),
+  quiet_hours: z
+    .array(
+      z
+        .string()
+        .regex(HOURS, { error: ({ input }) => `expected hours such as 08:00-18:00, got ${shown(input)}` }),
+    )
+    .default([])
+    .describe('Hours in which nothing is compared, such as 08:00-18:00 or 22:00-02:00.'),
+  quiet_timezone: z
+    .string()
+    .default('UTC')
+    .refine(isTimezone, {
+      error: ({ input }) => `expected a time zone such as Asia/Jakarta, got ${shown(input)}`,
+    })
+    .describe('Of the quiet hours.'),
   tenants: z
     .array(z.string().min(1))
     .default([])
     .describe('The tenants of the tables that are by tenant. The label tenant of all others is empty.'),
-  tables: z.array(table).min(1, { error: 'expected at least one table' }),
-}).superRefine(({ tenants, tables }, context) => {
+  tables: z.array(table).default([]),
+  discover: discover.optional().describe('Tables are also those of a publication.'),
+}).superRefine(({ tenants, tables, discover, slot, kafka }, context) => {
+  const complain = (path: (string | number)[], message: string) =>
+    context.addIssue({ code: 'custom', path, message })
+  if (tables.length === 0 && discover === undefined) complain(['tables'], 'expected at least one table')
+  if (kafka !== undefined && slot === undefined) {
+    complain(['kafka'], 'missing: it needs slot, which tells when the topics hold what was counted')
+  }
   for (const [index, tenant] of tenants.entries()) {
-    if (tenants.indexOf(tenant) < index) {
-      context.addIssue({
-        code: 'custom',
-        path: ['tenants', index],
-        message: `${shown(tenant)} is there already`,
-      })
-    }
+    if (tenants.indexOf(tenant) < index) complain(['tenants', index], `${shown(tenant)} is there already`)
   }
   const first = tables.findIndex(isByTenant)
-  if (first >= 0 && tenants.length === 0) {
-    context.addIssue({ code: 'custom', path: ['tenants'], message: `missing: tables.${first} is by tenant` })
-  }
-  if (first < 0 && tenants.length > 0) {
-    context.addIssue({ code: 'custom', path: ['tenants'], message: 'no table is by tenant' })
-  }
+  if (first >= 0 && tenants.length === 0) complain(['tenants'], `missing: tables.${first} is by tenant`)
+  if (first < 0 && tenants.length > 0) complain(['tenants'], 'no table is by tenant')
   for (const [index, entry] of tables.entries()) {
     // Of two tables only one of which is by tenant the series differ in the tenant.
     const same = tables.findIndex(
       (other) => tableLabel(other) === tableLabel(entry) && isByTenant(other) === isByTenant(entry),
     )
     if (same < index) {
-      context.addIssue({
-        code: 'custom',
-        path: ['tables', index, 'source'],
-        message: `its series would be those of tables.${same}: both are named ${shown(tableLabel(entry))}; use another drift collector`,
-      })
+      complain(
+        ['tables', index, 'source'],
+        `its series would be those of tables.${same}: both are named ${shown(tableLabel(entry))}; use another drift collector`,
+      )
     }
   }
 })
 
 export type Settings = z.output<typeof settings>
+
+/** Milliseconds that a run of these settings may wait, besides what it reads: the timeout has to be longer. */
+export function longestWait({ lag, slot, slot_timeout, kafka, checksums }: Settings): number {
+  const arrival = slot === undefined ? 0 : slot_timeout + (kafka?.timeout ?? 0)
+  const confirmations = checksums === undefined ? 0 : checksums.passes - 1
+  // Once the group has committed it, a row needs no more time.
+  const each = kafka === undefined ? arrival + lag : arrival
+  return arrival + lag + confirmations * each
+}
+
+function isTimezone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name })
+    return true
+  } catch {
+    return false
+  }
+}

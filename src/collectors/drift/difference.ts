@@ -1,3 +1,5 @@
+import { canonical, subtract } from './decimals.ts'
+
 /** What is known of a pair after some looks at it, all below the same watermark. */
 export interface Counts {
   /** The least and the most rows that the source had over the looks. */
@@ -34,4 +36,27 @@ export function lookedAgain({ sourceLow, sourceHigh }: Counts, sink: bigint, sou
     sourceHigh: source > sourceHigh ? source : sourceHigh,
     sink,
   }
+}
+
+/** What is known of a column's sums after some looks, as texts without zeros at the end. */
+export interface SumLooks {
+  /** Every sum that the source had. */
+  readonly source: ReadonlySet<string>
+  /** At the last look. */
+  readonly sink: string
+}
+
+/**
+ * Source less sink; 0 where the sink has what the source had at some look. Undefined where neither fits: the
+ * source changes the column, up and down, so that no bounds hold, and what the sink should have is not known.
+ */
+export function sumDifference({ source, sink }: SumLooks): string | undefined {
+  if (source.has(sink)) return '0'
+  const [only, ...others] = source
+  return only === undefined || others.length > 0 ? undefined : subtract(only, sink)
+}
+
+/** One look more: the sink first, then the source. */
+export function sumLookedAgain({ source }: SumLooks, sink: string, atSource: string): SumLooks {
+  return { source: new Set([...source, canonical(atSource)]), sink: canonical(sink) }
 }

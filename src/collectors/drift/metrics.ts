@@ -11,7 +11,7 @@ export const sourceRows = gauge(
 
 export const sinkRows = gauge(
   'cdc_sink_rows',
-  'Rows of the sink that are older than the watermark and not deleted, by countIf with FINAL in the background.',
+  'Rows of the sink that are older than the watermark and not deleted, counted in the background with FINAL or by sign where its engine needs that.',
   labels,
 )
 
@@ -19,6 +19,66 @@ export const rowDifference = gauge(
   'cdc_row_difference',
   'cdc_source_rows less cdc_sink_rows, where that lasted: above 0 rows are missing in the sink, below 0 it has rows that the source has not.',
   labels,
+)
+
+export const sourceSum = gauge(
+  'cdc_source_sum',
+  'Sum of a column of the source over the rows of cdc_source_rows, rounded to a float.',
+  [...labels, 'column'],
+)
+
+export const sinkSum = gauge(
+  'cdc_sink_sum',
+  'Sum of the same column of the sink over the rows of cdc_sink_rows, rounded to a float.',
+  [...labels, 'column'],
+)
+
+export const sumDifference = gauge(
+  'cdc_sum_difference',
+  'Source less sink of a column’s sums, subtracted as exact decimals, where that lasted; absent while the source changes the column.',
+  [...labels, 'column'],
+)
+
+export const sourceEstimate = gauge(
+  'cdc_source_estimated_rows',
+  'Rows of the whole table by reltuples of the source’s last ANALYZE: a trend.',
+  labels,
+)
+
+export const sinkEstimate = gauge(
+  'cdc_sink_estimated_rows',
+  'Rows of the whole table by the catalog of the sink, each version and deleted row counted: a trend.',
+  labels,
+)
+
+export const confirmedRanges = gauge(
+  'cdc_reconcile_confirmed_ranges',
+  'Ranges of keys that hold rows confirmed to differ, from checksums in the background; which they are is in /api/v1/drift and the log.',
+  labels,
+)
+
+export const differingRows = gauge(
+  'cdc_reconcile_differing_rows',
+  'Rows confirmed to be missing, extra, duplicate or different in the sink, from checksums in the background, until a run sees them equal.',
+  labels,
+)
+
+export const roundEnd = gauge(
+  'cdc_reconcile_round_timestamp_seconds',
+  'When the rolling checksums last came to the end of the table, by our own clock.',
+  labels,
+)
+
+export const rowsRead = counter(
+  'cdc_reconcile_rows_read_total',
+  'Rows that checksums and keys were read of since the daemon started; counts are not among them.',
+  [...labels, 'side'],
+)
+
+export const statementSeconds = counter(
+  'cdc_reconcile_statement_seconds_total',
+  'Time that statements for the table took since the daemon started, by our own clock.',
+  [...labels, 'side'],
 )
 
 export const watermark = gauge(
@@ -35,6 +95,6 @@ export const lastSuccess = gauge(
 
 export const skipped = counter(
   'cdc_reconcile_skipped_total',
-  'Comparisons left out since the daemon started; lag: the replication slot did not pass in time what was counted at the source.',
+  'Comparisons left out since the daemon started; lag: slot, consumer group or row did not show in time what was read at the source; rows, time: the bounds of a run; quiet: quiet hours; changing: sums or rows that the source changed meanwhile.',
   [...labels, 'reason'],
 )

@@ -1,8 +1,8 @@
-import { isByTenant, type Settings, type TableSettings, tableLabel } from './config.ts'
+import { type DiscoverSettings, isByTenant, type Settings, type TableSettings, tableLabel } from './config.ts'
 
 /** One table on one side: where it is, and which of its rows are meant. */
-interface Place {
-  /** PostgreSQL's schema or ClickHouse's database; undefined for the connection's own. */
+export interface Place {
+  /** PostgreSQL's schema or the sink's database; undefined for the connection's own. */
   readonly container: string | undefined
   readonly table: string
   /** The rows are those in which this column has this value; undefined for all. */
@@ -14,15 +14,64 @@ export interface Pair {
   readonly labels: { readonly table: string; readonly tenant: string }
   readonly source: Place
   readonly sink: Place
+  /** Column of the source. */
   readonly watermark: string
+  /** Columns of the source; undefined for its primary key. */
+  readonly key: readonly string[] | undefined
+  /** Columns of the source; undefined for all that both sides have. */
+  readonly columns: readonly string[] | undefined
+  readonly sums: readonly string[]
+  readonly binary: TableSettings['binary']
+  /** Columns of the sink. */
   readonly deleted: string | undefined
+  readonly version: string | undefined
+  readonly sign: string | undefined
+  /** Milliseconds between two comparisons; 0 for each run. */
+  readonly every: number
+  /** What the sink calls a column of the source. */
+  atSink(column: string): string
 }
 
-/** Every table of the configuration, once for each tenant where it is by tenant. */
+/** Every table that is listed, once for each tenant where it is by tenant. */
 export function pairsOf({ tables, tenants }: Pick<Settings, 'tables' | 'tenants'>): readonly Pair[] {
   return tables.flatMap((table) =>
     isByTenant(table) ? tenants.map((tenant) => pairOf(table, tenant)) : [pairOf(table, '')],
   )
+}
+
+/** Every table of the publication that is wanted. Throws where two would have the same series. */
+export function discoveredPairs(
+  settings: DiscoverSettings,
+  published: readonly { readonly schema: string; readonly table: string }[],
+): readonly Pair[] {
+  const pairs = new Map<string, Pair>()
+  for (const { schema, table } of published) {
+    const name = `${schema}.${table}`
+    const match = settings.match.exec(name)
+    if (!match || settings.exclude.some((pattern) => pattern.test(name))) continue
+    const tenant = match.groups?.tenant ?? ''
+    const labels = { table, tenant }
+    const key = JSON.stringify(labels)
+    const other = pairs.get(key)
+    if (other) {
+      throw new Error(
+        `${other.source.container}.${table} and ${name} would have the same series: give match a group (?<tenant>…)`,
+      )
+    }
+    const filled = { tenant, schema, table }
+    pairs.set(key, {
+      labels,
+      source: { container: schema, table, only: undefined },
+      sink: placeOf(settings.sink, settings.sink_tenant_column, tenant, filled),
+      ...compared(settings),
+    })
+  }
+  return [...pairs.values()]
+}
+
+/** `{schema}`, `{table}` and `{tenant}` of the pair filled in. */
+export function nameOf(template: string, { labels, source }: Pair): string {
+  return filledIn(template, { schema: source.container ?? '', ...labels })
 }
 
 function pairOf(table: TableSettings, tenant: string): Pair {
@@ -30,17 +79,30 @@ function pairOf(table: TableSettings, tenant: string): Pair {
     labels: { table: tableLabel(table), tenant },
     source: placeOf(table.source, table.source_tenant_column, tenant),
     sink: placeOf(table.sink, table.sink_tenant_column, tenant),
-    watermark: table.watermark,
-    deleted: table.deleted,
+    ...compared(table),
   }
 }
 
-function placeOf(name: string, tenantColumn: string | undefined, tenant: string): Place {
+function compared(settings: TableSettings | DiscoverSettings) {
+  const { watermark, key, columns, sums, binary, deleted, version, sign, every = 0, rename } = settings
+  const atSink = (column: string) => (Object.hasOwn(rename, column) ? (rename[column] ?? column) : column)
+  return { watermark, key, columns, sums, binary, deleted, version, sign, every, atSink }
+}
+
+function placeOf(
+  name: string,
+  tenantColumn: string | undefined,
+  tenant: string,
+  values: Readonly<Record<string, string>> = { tenant },
+): Place {
   // Split first: a tenant may have a dot in its name.
-  const names = name.split('.').map((part) => part.replaceAll('{tenant}', () => tenant))
+  const names = name.split('.').map((part) => filledIn(part, values))
   return {
     container: names.length > 1 ? names[0] : undefined,
     table: names.at(-1) ?? name,
     only: tenantColumn === undefined ? undefined : { column: tenantColumn, value: tenant },
   }
 }
+
+const filledIn = (template: string, values: Readonly<Record<string, string>>): string =>
+  template.replaceAll(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole)

@@ -1,9 +1,23 @@
 import { connectPostgresql, quoteIdentifier } from '../../clients/postgresql.ts'
-import type { Pair } from './pairs.ts'
+import { type Checksums, checksumsOf } from './checksums.ts'
+import type { Pair, Place } from './pairs.ts'
+import {
+  type ComparedColumn,
+  defaultText,
+  type Form,
+  NULL_TEXT,
+  type RowPlan,
+  type SourceColumn,
+} from './row-form.ts'
+
+/** Rows, and the sums of the columns that were asked for, in their order, as decimal text. */
+export interface Totals {
+  readonly rows: bigint
+  readonly sums: readonly string[]
+}
 
 /** A count of the source, and what bounds it. */
-export interface SourceCount {
-  readonly rows: bigint
+export interface SourceCount extends Totals {
   /** Whole seconds since the epoch: rows made before it were counted. */
   readonly watermark: number
   /** Position in the WAL, in bytes, by which all that was counted had been written. */
@@ -14,9 +28,20 @@ export interface Source {
   /** Counts what is older than `lag` milliseconds, and than the oldest transaction that is writing. */
   count(pair: Pair, lag: number, signal: AbortSignal): Promise<SourceCount>
   /** Counts again below the same watermark. */
-  countBelow(pair: Pair, watermark: number, signal: AbortSignal): Promise<bigint>
+  countBelow(pair: Pair, watermark: number, signal: AbortSignal): Promise<Totals>
+  /** Rows as of the last ANALYZE, partitions added up; undefined where there was none. */
+  estimate(pair: Pair, signal: AbortSignal): Promise<number | undefined>
+  columns(pair: Pair, signal: AbortSignal): Promise<readonly SourceColumn[]>
+  /** Of the rows made before `watermark`. */
+  checksums(pair: Pair, plan: RowPlan, watermark: number): Checksums
+  /** Position in the WAL, in bytes, behind all that was read so far. */
+  position(signal: AbortSignal): Promise<bigint>
   /** Position in the WAL, in bytes, up to which the slot's reader has confirmed what it read. */
   confirmedPosition(slot: string, signal: AbortSignal): Promise<bigint>
+  published(
+    publication: string,
+    signal: AbortSignal,
+  ): Promise<readonly { readonly schema: string; readonly table: string }[]>
   close(): void
 }
 
@@ -38,6 +63,41 @@ const CONFIRMED = `
   FROM pg_replication_slots
   WHERE slot_name = $1`
 
+// Of a domain the type below it, however deep.
+const COLUMNS = `
+  WITH RECURSIVE types AS (
+    SELECT oid AS domain, oid, typbasetype, typtype FROM pg_type
+    UNION ALL
+    SELECT types.domain, t.oid, t.typbasetype, t.typtype
+    FROM types JOIN pg_type t ON t.oid = types.typbasetype
+    WHERE types.typtype = 'd'
+  )
+  SELECT a.attname AS name, t.oid::regtype::text AS type, t.typtype = 'e' AS is_enum,
+    NOT a.attnotnull AS nullable,
+    (SELECT array_position(i.indkey::int2[], a.attnum) FROM pg_index i
+     WHERE i.indrelid = a.attrelid AND i.indisprimary) AS key_place
+  FROM pg_attribute a
+  JOIN types t ON t.domain = a.atttypid AND t.typtype <> 'd'
+  WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped
+  ORDER BY a.attnum`
+
+// -1 is never analysed; of a partitioned table the leaves count.
+const ESTIMATE = `
+  WITH RECURSIVE parts AS (
+    SELECT $1::regclass::oid AS oid
+    UNION ALL
+    SELECT i.inhrelid FROM pg_inherits i JOIN parts ON parts.oid = i.inhparent
+  )
+  SELECT CASE WHEN min(c.reltuples) >= 0 THEN sum(c.reltuples)::bigint END AS rows
+  FROM parts JOIN pg_class c USING (oid)
+  WHERE c.relkind IN ('r', 'm')`
+
+const PUBLISHED = `
+  SELECT schemaname AS schema, tablename AS table
+  FROM pg_publication_tables
+  WHERE pubname = $1
+  ORDER BY 1, 2`
+
 export function postgresqlSource(address: { url: () => string; statementTimeout: number }): Source {
   const server = connectPostgresql(() => ({
     url: address.url(),
@@ -49,21 +109,64 @@ export function postgresqlSource(address: { url: () => string; statementTimeout:
       const sql = `
         WITH watermark AS MATERIALIZED (${WATERMARK})
         SELECT
-          count(*) AS rows,
+          ${totals(pair)},
           extract(epoch FROM (SELECT at FROM watermark))::bigint AS watermark,
           ${POSITION} AS position
         ${rowsBelow(pair, '(SELECT at FROM watermark)')}`
       const [row] = await server.query(sql, [lag, ...valuesOf(pair)], signal)
       return {
-        rows: BigInt(row?.rows ?? ''),
+        ...totalsOf(pair, row),
         watermark: Number(row?.watermark),
         position: BigInt(row?.position ?? ''),
       }
     },
     async countBelow(pair, watermark, signal) {
-      const sql = `SELECT count(*) AS rows ${rowsBelow(pair, 'to_timestamp($1)')}`
+      const sql = `SELECT ${totals(pair)} ${rowsBelow(pair, 'to_timestamp($1)')}`
       const [row] = await server.query(sql, [watermark, ...valuesOf(pair)], signal)
-      return BigInt(row?.rows ?? '')
+      return totalsOf(pair, row)
+    },
+    async estimate(pair, signal) {
+      const [row] = await server.query(ESTIMATE, [nameOf(pair.source)], signal)
+      return typeof row?.rows === 'string' ? Number(row.rows) : undefined
+    },
+    async columns(pair, signal) {
+      const rows = await server.query(COLUMNS, [nameOf(pair.source)], signal)
+      return rows.map(({ name, type, is_enum, nullable, key_place }) => ({
+        name: name ?? '',
+        type: type ?? '',
+        isEnum: is_enum === 't',
+        nullable: nullable === 't',
+        keyPlace: typeof key_place === 'string' ? Number(key_place) : undefined,
+      }))
+    },
+    checksums: (pair, plan, watermark) =>
+      checksumsOf(
+        async (build, signal) => {
+          const values: (string | number)[] = []
+          const sql = build((value, type) => `$${values.push(value)}::${type}`)
+          return await server.query(sql, values, signal)
+        },
+        {
+          key: plan.key.map(keyColumn),
+          from: nameOf(pair.source),
+          roughFrom: nameOf(pair.source),
+          comparesRows: true,
+          aggregates: () => ({
+            rows: 'count(*)',
+            sum: `sum(${rowHash(plan)})::text`,
+            version: plan.version && `max(${quoteIdentifier(plan.version.source.name)})::text`,
+          }),
+          where: (bind) => [
+            `${quoteIdentifier(pair.watermark)} < to_timestamp(${bind(watermark, 'float8')})`,
+            ...(pair.source.only === undefined
+              ? []
+              : [`${quoteIdentifier(pair.source.only.column)} = ${bind(pair.source.only.value, 'text')}`]),
+          ],
+        },
+      ),
+    async position(signal) {
+      const [row] = await server.query(`SELECT ${POSITION} AS position`, [], signal)
+      return BigInt(row?.position ?? '')
     },
     async confirmedPosition(slot, signal) {
       const [row] = await server.query(CONFIRMED, [slot], signal)
@@ -73,15 +176,100 @@ export function postgresqlSource(address: { url: () => string; statementTimeout:
       }
       return BigInt(row.position)
     },
+    async published(publication, signal) {
+      const rows = await server.query(PUBLISHED, [publication], signal)
+      if (rows.length === 0)
+        throw new Error(`the source has no publication ${publication}, or it has no table`)
+      return rows.map(({ schema, table }) => ({ schema: schema ?? '', table: table ?? '' }))
+    },
     close: () => server.close(),
   }
 }
 
+/** As SQL wants it, and as `regclass` reads it. */
+const nameOf = ({ container, table }: Place): string =>
+  [container, table]
+    .filter((name) => name !== undefined)
+    .map(quoteIdentifier)
+    .join('.')
+
+function totals({ sums }: Pair): string {
+  const columns = sums.map((name, i) => `coalesce(sum(${quoteIdentifier(name)}), 0)::text AS sum${i}`)
+  return ['count(*) AS rows', ...columns].join(', ')
+}
+
+function totalsOf({ sums }: Pair, row: Readonly<Record<string, string | null>> | undefined): Totals {
+  return { rows: BigInt(row?.rows ?? ''), sums: sums.map((_, i) => row?.[`sum${i}`] ?? '') }
+}
+
 function rowsBelow({ source, watermark }: Pair, bound: string): string {
-  const table = [source.container, source.table].filter((name) => name !== undefined).map(quoteIdentifier)
   const tenant = source.only === undefined ? '' : `AND ${quoteIdentifier(source.only.column)} = $2`
-  return `FROM ${table.join('.')} WHERE ${quoteIdentifier(watermark)} < ${bound} ${tenant}`
+  return `FROM ${nameOf(source)} WHERE ${quoteIdentifier(watermark)} < ${bound} ${tenant}`
 }
 
 const valuesOf = ({ source }: Pair): readonly string[] =>
   source.only === undefined ? [] : [source.only.value]
+
+function keyColumn({ source, form }: ComparedColumn) {
+  const column = quoteIdentifier(source.name)
+  const text = formText(column, source.type, form)
+  if (form.as === 'integer') return { text, order: column, type: 'bigint' }
+  if (source.type === 'uuid') return { text, order: column, type: 'uuid' }
+  // The sink compares bytes.
+  return { text: `${column}::text`, order: `${column}::text COLLATE "C"`, type: 'text' }
+}
+
+/** The first 60 bits of the MD5 of the row as text. */
+function rowHash({ columns }: RowPlan): string {
+  const texts = columns.map(({ source, form, nullable }) => {
+    const text = formText(quoteIdentifier(source.name), source.type, form)
+    return source.nullable ? `coalesce(${text}, '${nullable ? NULL_TEXT : defaultText(form)}')` : text
+  })
+  return `('x' || substr(md5(convert_to(${texts.join(` || '|' || `)}, 'UTF8')), 1, 15))::bit(60)::bigint`
+}
+
+/** SQL of a column's value as both sides write it; NULL for NULL. */
+function formText(column: string, type: string, form: Form): string {
+  switch (form.as) {
+    case 'decimal':
+      return `round(${column}::numeric, ${form.scale})::text`
+    case 'boolean':
+      return `${column}::int::text`
+    case 'text': {
+      const text = form.trimmed ? `rtrim(${column}::text)` : `${column}::text`
+      return `octet_length(${text}) || ':' || ${text}`
+    }
+    case 'days':
+      return finite(column, `(${column} - date '1970-01-01')::text`)
+    case 'date':
+      return finite(column, `to_char(${column}, 'YYYY-MM-DD')`)
+    case 'ticks':
+      return finite(column, `(${ticks(column, form.digits)})::text`)
+    case 'datetime': {
+      const utc = type === 'timestamp with time zone' ? `${column} AT TIME ZONE 'UTC'` : column
+      const text = `to_char(${utc}, 'YYYY-MM-DD HH24:MI:SS.US')`
+      const kept = form.digits >= 6 ? text : `rpad(left(${text}, ${20 + form.digits}), 26, '0')`
+      return finite(column, kept)
+    }
+    case 'bytes':
+      // PostgreSQL breaks base64 into lines.
+      return form.encoding === 'hex'
+        ? `encode(${column}, 'hex')`
+        : `replace(encode(${column}, 'base64'), E'\\n', '')`
+    default:
+      return `${column}::text`
+  }
+}
+
+/** A sink has no infinity: whatever it holds in its place differs. */
+const finite = (column: string, text: string): string =>
+  `CASE WHEN isfinite(${column}) THEN ${text} ELSE ${column}::text END`
+
+/** In whole numbers: before version 14 `extract` gives a double, which has no room for all microseconds. */
+function ticks(column: string, digits: number): string {
+  const whole = `extract(epoch FROM date_trunc('second', ${column}))::bigint`
+  if (digits === 0) return whole
+  const micros = `extract(microseconds FROM ${column})::bigint % 1000000`
+  const fraction = digits <= 6 ? `(${micros}) / ${10 ** (6 - digits)}` : `(${micros}) * ${10 ** (digits - 6)}`
+  return `${whole} * ${10 ** digits} + ${fraction}`
+}

@@ -1,6 +1,11 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { settings } from '../../../src/collectors/drift/config.ts'
-import { pairsOf } from '../../../src/collectors/drift/pairs.ts'
+import { longestWait, settings } from '../../../src/collectors/drift/config.ts'
+import { drift } from '../../../src/collectors/drift/index.ts'
+import { discoveredPairs, pairsOf } from '../../../src/collectors/drift/pairs.ts'
+import { loadConfig } from '../../../src/config/load.ts'
+import { temporaryFolder } from '../../testbed/part.ts'
 
 const sides = {
   source: { postgresql: { url: 'postgres://localhost/erp' } },
@@ -21,7 +26,7 @@ function pairs(tables: readonly object[], tenants: readonly string[] = []) {
 
 describe('what is compared', () => {
   test('a table is named without its schema, and its tenant is empty', () => {
-    expect(pairs([{ ...journals, sink: 'erp.journals', deleted: '_deleted' }])).toEqual([
+    expect(pairs([{ ...journals, sink: 'erp.journals', deleted: '_deleted' }])).toMatchObject([
       {
         labels: { table: 'journals', tenant: '' },
         source: { container: 'public', table: 'journals', only: undefined },
@@ -66,7 +71,121 @@ describe('what is compared', () => {
   })
 })
 
+describe('what is discovered', () => {
+  const published = [
+    { schema: 'alpha', table: 'journals' },
+    { schema: 'bravo', table: 'journals' },
+    { schema: 'alpha', table: 'cdc_log' },
+    { schema: 'public', table: 'tenants' },
+  ]
+  const discovered = (discover: object) => {
+    const given = settings.parse({
+      ...sides,
+      discover: { publication: 'erp', watermark: 'created_at', ...discover },
+    })
+    if (!given.discover) throw new Error('it was given')
+    return discoveredPairs(given.discover, published)
+  }
+
+  test('tenants by schema, but for what is left out', () => {
+    const discover = {
+      match: '^(?<tenant>alpha|bravo)\\.',
+      exclude: ['\\.cdc_'],
+      sink: '{table}_copy',
+      sink_tenant_column: 'tenant',
+      rename: { created_at: 'made_at' },
+    }
+    const pairs = discovered(discover)
+    expect(pairs).toMatchObject([
+      {
+        labels: { table: 'journals', tenant: 'alpha' },
+        source: { container: 'alpha', table: 'journals' },
+        sink: { container: undefined, table: 'journals_copy', only: { column: 'tenant', value: 'alpha' } },
+      },
+      { labels: { table: 'journals', tenant: 'bravo' }, source: { container: 'bravo' } },
+    ])
+    expect(pairs[0]?.atSink('created_at')).toBe('made_at')
+    expect(pairs[0]?.atSink('toString')).toBe('toString')
+  })
+
+  test('a database of each schema', () => {
+    expect(discovered({ match: '^(?<tenant>[^.]+)', sink: '{schema}.{table}' })).toMatchObject([
+      { sink: { container: 'alpha', table: 'journals', only: undefined } },
+      { sink: { container: 'bravo', table: 'journals' } },
+      { sink: { container: 'alpha', table: 'cdc_log' } },
+      { labels: { table: 'tenants', tenant: 'public' } },
+    ])
+  })
+
+  test('two tables of one name are no two series', () => {
+    expect(() => discovered({})).toThrow('alpha.journals and bravo.journals would have the same series')
+  })
+})
+
+describe('how long a run may wait', () => {
+  const wait = (given: object) => longestWait(settings.parse({ ...sides, tables: [journals], ...given }))
+
+  test('for the lag, and for the slot and the group before it', () => {
+    expect(wait({ lag: '20s' })).toBe(20_000)
+    expect(wait({ lag: '20s', slot: 'cdc', slot_timeout: '40s' })).toBe(60_000)
+    const kafka = { brokers: 'localhost:9092', group: 'etl', topic: 'erp.{schema}.{table}', timeout: '10s' }
+    expect(wait({ lag: '20s', slot: 'cdc', slot_timeout: '40s', kafka })).toBe(70_000)
+  })
+
+  test('which has to fit into the timeout, its own or an inherited one', () => {
+    const folder = temporaryFolder('config')
+    const file = join(folder.path, 'config.yaml')
+    const loaded = (timeout: string, defaults = '') => {
+      const collector = { kind: 'drift', target: 'erp', ...sides, tables: [journals], lag: '30s' }
+      const given = { collectors: [{ ...collector, ...(timeout === '' ? {} : { timeout }) }] }
+      writeFileSync(
+        file,
+        JSON.stringify(defaults === '' ? given : { ...given, defaults: { timeout: defaults } }),
+      )
+      return loadConfig(file, { kinds: [drift], env: {} })
+    }
+    try {
+      expect(loaded('').collectors[0]?.timeout).toBe(240_000)
+      expect(loaded('31s').collectors[0]?.timeout).toBe(31_000)
+      const message = /collectors\[0\]\.timeout: expected more than 30s, which a run may have to wait, got/
+      expect(() => loaded('30s')).toThrow(message)
+      expect(() => loaded('', '10s')).toThrow(message)
+    } finally {
+      folder.remove()
+    }
+  })
+
+  test('and again before each further pass of the checksums', () => {
+    expect(wait({ lag: '20s', checksums: {} })).toBe(40_000)
+    expect(wait({ lag: '20s', checksums: { passes: 3 } })).toBe(60_000)
+    const arrival = { slot: 'cdc', slot_timeout: '40s', checksums: {} }
+    expect(wait({ lag: '20s', ...arrival })).toBe(40_000 + 20_000 + 40_000 + 20_000)
+  })
+})
+
 describe('what is refused', () => {
+  test('a sink by tenant whose tables are discovered without one, a group without a slot, hours that are none', () => {
+    const given = {
+      ...sides,
+      discover: { publication: 'erp', watermark: 'created_at', sink_tenant_column: 'tenant' },
+      kafka: { brokers: 'localhost:9092', group: 'etl', topic: 'erp.{schema}.{table}' },
+      quiet_hours: ['8-18'],
+    }
+    const { error } = settings.safeParse({ ...given, quiet_hours: [] })
+    const messages = (of: typeof error) =>
+      of?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
+    expect(messages(error)).toEqual([
+      'discover.match: the sink is by tenant: missing a group (?<tenant>…)',
+      'kafka: missing: it needs slot, which tells when the topics hold what was counted',
+    ])
+    expect(messages(settings.safeParse({ ...given, quiet_timezone: 'Nowhere' }).error)).toEqual(
+      expect.arrayContaining([
+        'quiet_hours.0: expected hours such as 08:00-18:00, got "8-18"',
+        'quiet_timezone: expected a time zone such as Asia/Jakarta, got "Nowhere"',
+      ]),
+    )
+  })
+
   test('names that are no tables', () => {
     expect(complaints([{ ...journals, source: 'journals' }])).toEqual([
       'tables.0.source: expected schema.table, such as public.journals or {tenant}.journals, got "journals"',

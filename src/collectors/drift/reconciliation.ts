@@ -1,0 +1,464 @@
+import type { Clock } from '../../clock.ts'
+import type { SampleBatch } from '../../collection/collector.ts'
+import { type Arrival, arrivalOf, type Read } from './arrival.ts'
+import { type Bisection, type Budget, bisect, type DifferingRange } from './bisect.ts'
+import { type Checksums, type KeyRange, sameKey } from './checksums.ts'
+import { clickhouseSink } from './clickhouse-sink.ts'
+import type { ChecksumSettings, Settings } from './config.ts'
+import { confirm, faultOf } from './confirm.ts'
+import { canonical } from './decimals.ts'
+import {
+  type Counts,
+  lookedAgain,
+  rowDifference,
+  type SumLooks,
+  sumDifference,
+  sumLookedAgain,
+} from './difference.ts'
+import { PairState } from './pair-state.ts'
+import { discoveredPairs, type Pair, pairsOf } from './pairs.ts'
+import { isQuiet } from './quiet-hours.ts'
+import { rowPlan } from './row-form.ts'
+import type { Sink } from './sink.ts'
+import { postgresqlSource, type Source, type SourceCount } from './source.ts'
+
+/** A connection to each side. */
+interface Sides {
+  readonly source: Source
+  readonly sink: Sink
+}
+
+interface Counted extends SourceCount, Read {
+  readonly state: PairState
+}
+
+/** A pair after some looks at its counts. */
+interface Looked {
+  readonly state: PairState
+  readonly watermark: number
+  readonly counts: Counts
+  readonly sums: ReadonlyMap<string, SumLooks>
+}
+
+/** Ranges that differed at one reading. */
+interface Suspect extends Read {
+  readonly state: PairState
+  readonly watermark: number
+  readonly ranges: readonly DifferingRange[]
+}
+
+/** What a run compares, where it is not what is due. */
+export interface Choice {
+  /** Only pairs with these labels. */
+  readonly only?: (labels: Pair['labels']) => boolean
+  /** The checksums of whole tables, and not of a slice. */
+  readonly whole?: boolean
+  /** Told of each range that was cut. */
+  readonly onBisected?: (labels: Pair['labels'], bisection: Bisection) => void
+}
+
+/**
+ * Pauses before each further look at counts that differ, in shares of the lag. Together they are the whole of
+ * it: by the last look all that the source had at the first one must have arrived.
+ */
+const PAUSES = [1 / 8, 2 / 8, 5 / 8]
+
+/** A run may begin a little earlier than the one before did. */
+const DUE = 0.95
+
+/** The comparison of all pairs of one drift collector, and what is known of them from run to run. */
+export class Reconciliation {
+  readonly #settings: Settings
+  readonly #clock: Clock
+  readonly #arrival: Arrival | undefined
+  readonly #listed: readonly Pair[]
+  readonly #connections: readonly Sides[]
+  #states: ReadonlyMap<string, PairState> = new Map()
+
+  constructor(settings: Settings, clock: Clock) {
+    this.#settings = settings
+    this.#clock = clock
+    this.#arrival = arrivalOf(settings, clock)
+    this.#listed = pairsOf(settings)
+    const connections = settings.discover
+      ? settings.concurrency
+      : Math.min(settings.concurrency, this.#listed.length)
+    this.#connections = Array.from({ length: connections }, () => sidesOf(settings))
+  }
+
+  /** Of each pair that was ever seen, as of its last comparison. */
+  get states(): readonly PairState[] {
+    return [...this.#states.values()]
+  }
+
+  close(): void {
+    this.#arrival?.close()
+    for (const { source, sink } of this.#connections) {
+      source.close()
+      sink.close()
+    }
+  }
+
+  /** Compares what is due, or chosen, and writes all that is known. */
+  async run(batch: SampleBatch, signal: AbortSignal, choice: Choice = {}): Promise<void> {
+    await this.#refreshStates(signal)
+    const run = new Run(this.#states.size, batch, this.#connections, signal)
+    const due = this.#due(choice)
+    const counted = await this.#count(run, due)
+    const arrived = await this.#arrived(run, counted)
+    const looked = await this.#look(run, arrived)
+    if (this.#settings.estimates) await this.#estimate(run, looked)
+    if (this.#settings.checksums) await this.#checksums(run, this.#settings.checksums, looked, choice)
+    for (const state of this.#states.values()) state.write(batch, run.failed.has(state))
+  }
+
+  async #refreshStates(signal: AbortSignal): Promise<void> {
+    const { discover } = this.#settings
+    const [sides] = this.#connections
+    const discovered =
+      discover && sides
+        ? discoveredPairs(discover, await sides.source.published(discover.publication, signal))
+        : []
+    const states = new Map<string, PairState>()
+    // What is listed goes before what is discovered.
+    for (const pair of [...this.#listed, ...discovered]) {
+      const key = JSON.stringify(pair.labels)
+      if (!states.has(key)) states.set(key, this.#states.get(key) ?? new PairState(pair))
+    }
+    this.#states = states
+  }
+
+  /** Those that waited longest first, so that the bounds of a run leave none out for ever. */
+  #due({ only }: Choice): readonly PairState[] {
+    const states = [...this.#states.values()].toSorted((a, b) => (a.begunAt ?? 0) - (b.begunAt ?? 0))
+    if (only) return states.filter(({ pair }) => only(pair.labels))
+    const now = this.#clock.monotonic()
+    const due = states.filter(
+      ({ begunAt, pair }) => begunAt === undefined || now - begunAt >= pair.every * DUE,
+    )
+    const { quiet_hours, quiet_timezone } = this.#settings
+    if (!isQuiet(quiet_hours, quiet_timezone, this.#clock.now())) return due
+    for (const state of due) state.skip('quiet')
+    return []
+  }
+
+  async #count(run: Run, due: readonly PairState[]): Promise<readonly Counted[]> {
+    const { lag, max_time = Number.POSITIVE_INFINITY } = this.#settings
+    const end = this.#clock.monotonic() + max_time
+    return await run.each(
+      due.map((state) => ({ state })),
+      async ({ state }, { source }): Promise<Counted | undefined> => {
+        if (this.#clock.monotonic() >= end) return void state.skip('time')
+        state.begunAt = this.#clock.monotonic()
+        const { pair } = state
+        const count = await state.timed('source', () => source.count(pair, lag, run.signal))
+        return { state, pair, ...count }
+      },
+    )
+  }
+
+  /** Waits until what was read at the source is in the sink; what is late is left out, and no drift. */
+  async #arrived<R extends Read & { readonly state: PairState }>(
+    run: Run,
+    reads: readonly R[],
+  ): Promise<readonly R[]> {
+    const [sides] = this.#connections
+    if (!this.#arrival || !sides || reads.length === 0) return reads
+    const { arrived, late } = await this.#arrival.wait(reads, sides.source, run.signal)
+    for (const { read, cause } of late) {
+      read.state.skip('lag')
+      run.fail(read.state, cause)
+    }
+    return arrived
+  }
+
+  /** Counts at the sink, and again on both sides while they differ, until the lag is over. */
+  async #look(run: Run, counted: readonly Counted[]): Promise<readonly Looked[]> {
+    const { lag } = this.#settings
+    const settled: Looked[] = []
+    let open = await run.each(
+      counted,
+      async ({ state, rows, sums, watermark }, { sink }): Promise<Looked> => {
+        const { pair } = state
+        const atSink = await state.timed('sink', () => sink.count(pair, watermark, run.signal))
+        return {
+          state,
+          watermark,
+          counts: { sourceLow: rows, sourceHigh: rows, sink: atSink.rows },
+          sums: new Map(
+            pair.sums.map((column, i) => [
+              column,
+              { source: new Set([canonical(sums[i] ?? '')]), sink: canonical(atSink.sums[i] ?? '') },
+            ]),
+          ),
+        }
+      },
+    )
+    for (const pause of PAUSES) {
+      settled.push(...open.filter((looked) => !differs(looked)))
+      open = open.filter(differs)
+      if (open.length === 0) break
+      await this.#clock.sleep(lag * pause, run.signal)
+      open = await run.each(open, async (looked, { source, sink }): Promise<Looked> => {
+        const { state, watermark, counts, sums } = looked
+        const { pair } = state
+        const atSink = await state.timed('sink', () => sink.count(pair, watermark, run.signal))
+        const atSource = await state.timed('source', () => source.countBelow(pair, watermark, run.signal))
+        return {
+          state,
+          watermark,
+          counts: lookedAgain(counts, atSink.rows, atSource.rows),
+          sums: new Map(
+            [...sums].map(([column, looks], i) => [
+              column,
+              sumLookedAgain(looks, atSink.sums[i] ?? '', atSource.sums[i] ?? ''),
+            ]),
+          ),
+        }
+      })
+    }
+    const all = [...settled, ...open]
+    for (const { state, watermark, counts, sums } of all) {
+      state.compared = { watermark, counts, sums, at: this.#clock.now() }
+      if ([...sums.values()].some((looks) => sumDifference(looks) === undefined)) state.skip('changing')
+    }
+    return all
+  }
+
+  async #estimate(run: Run, looked: readonly Looked[]): Promise<void> {
+    await run.each(looked, async ({ state }, { source, sink }) => {
+      const { pair } = state
+      state.estimates = {
+        source: pair.source.only === undefined ? await source.estimate(pair, run.signal) : undefined,
+        sink: await sink.estimate(pair, run.signal),
+      }
+    })
+  }
+
+  async #checksums(
+    run: Run,
+    settings: ChecksumSettings,
+    looked: readonly Looked[],
+    choice: Choice,
+  ): Promise<void> {
+    const budget: Budget = { rows: settings.max_rows, keys: 0 }
+    let suspects = await run.each(looked, async (one, sides): Promise<Suspect | undefined> => {
+      const { state, watermark } = one
+      const both = await this.#checksumsOf(one, sides, run.signal)
+      // The rows are of all tables, the keys of each.
+      const ofTable: Budget = {
+        get rows() {
+          return budget.rows
+        },
+        set rows(rows) {
+          budget.rows = rows
+        },
+        keys: settings.max_keys,
+      }
+      const ranges = await suspected(
+        state,
+        both,
+        { settings, budget: ofTable, now: this.#clock.now(), choice },
+        run.signal,
+      )
+      if (ranges.length === 0) {
+        state.found = []
+        return undefined
+      }
+      return { state, pair: state.pair, watermark, ranges, position: await sides.source.position(run.signal) }
+    })
+    for (let pass = 1; pass < settings.passes && suspects.length > 0; pass++) {
+      // What the group has committed is in the sink, however long it took; without it the lag has to say that.
+      if (!this.#settings.kafka) await this.#clock.sleep(this.#settings.lag, run.signal)
+      suspects = await run.each(await this.#arrived(run, suspects), async (suspect, sides) => {
+        const both = await this.#checksumsOf(suspect, sides, run.signal)
+        const { ranges, moving } = await confirm(both, suspect.ranges, run.signal)
+        if (moving > 0) suspect.state.skip('changing')
+        return { ...suspect, ranges, position: await sides.source.position(run.signal) }
+      })
+    }
+    for (const { state, ranges } of suspects) state.found = this.#judged(state, ranges)
+  }
+
+  /** Without a consumer group to ask, a sink that says itself that its row is an older one is only late. */
+  #judged(state: PairState, ranges: readonly DifferingRange[]): readonly DifferingRange[] {
+    if (this.#settings.kafka) return ranges
+    const judged = ranges.flatMap((range): DifferingRange[] => {
+      if (range.keys === undefined) return [range]
+      const keys = range.keys.filter((key) => faultOf(key) !== 'stale')
+      if (keys.length < range.keys.length) state.skip('lag')
+      return keys.length === 0 ? [] : [{ ...range, keys }]
+    })
+    return judged
+  }
+
+  async #checksumsOf(
+    { state, watermark }: { readonly state: PairState; readonly watermark: number },
+    { source, sink }: Sides,
+    signal: AbortSignal,
+  ): Promise<BothSides> {
+    const { pair } = state
+    // Asked for each time: a sink reads its catalog once for each connection.
+    const table = await sink.table(pair, signal)
+    state.plan ??= rowPlan(pair, await source.columns(pair, signal), (column, atSink) =>
+      table.form(column, atSink, pair),
+    )
+    return {
+      source: state.metered('source', source.checksums(pair, state.plan, watermark)),
+      sink: state.metered('sink', sink.checksums(pair, state.plan, watermark)),
+    }
+  }
+}
+
+interface BothSides {
+  readonly source: Checksums
+  readonly sink: Checksums
+}
+
+function sidesOf({ source, sink, statement_timeout }: Settings): Sides {
+  const { clickhouse } = sink
+  if (!clickhouse) throw new Error('there is no sink')
+  const { url, username, password, database } = clickhouse
+  return {
+    source: postgresqlSource({
+      url: () => source.postgresql.url.reveal(),
+      statementTimeout: statement_timeout,
+    }),
+    sink: clickhouseSink(
+      () => ({ url: url.reveal(), username, password: password?.reveal(), database }),
+      statement_timeout,
+    ),
+  }
+}
+
+function differs({ counts, sums }: Looked): boolean {
+  return rowDifference(counts) !== 0n || [...sums.values()].some((looks) => sumDifference(looks) !== '0')
+}
+
+/** Cuts what is to be compared of a pair in this run: what was found before, and the whole or what is new and a slice. */
+async function suspected(
+  state: PairState,
+  both: BothSides,
+  given: {
+    readonly settings: ChecksumSettings
+    readonly budget: Budget
+    readonly now: number
+    readonly choice: Choice
+  },
+  signal: AbortSignal,
+): Promise<readonly DifferingRange[]> {
+  const { settings, budget, now, choice } = given
+  const { compared, found = [] } = state
+  const found_again: DifferingRange[] = []
+  let complete = true
+  const compare = async (range: KeyRange, rows: bigint): Promise<Bisection> => {
+    const bisection = await bisect(both, range, rows, budget, signal)
+    choice.onBisected?.(state.pair.labels, bisection)
+    found_again.push(...bisection.ranges)
+    complete &&= bisection.complete
+    return bisection
+  }
+
+  const rows = compared ? maximum(compared.counts.sourceHigh, compared.counts.sink) : 0n
+  const unexplained =
+    compared !== undefined &&
+    (rowDifference(compared.counts) !== state.explained || (found.length === 0 && state.differs))
+  if (choice.whole || unexplained) {
+    const { complete } = await compare({ from: undefined, to: undefined }, rows)
+    if (complete) {
+      state.cursor = undefined
+      state.newest = await both.source.last(signal)
+      state.roundEndedAt = now
+    }
+  } else {
+    for (const { range, source, sink } of found) await compare(range, maximum(source.rows, sink.rows))
+    await compareNew(state, both, compare, signal)
+    const from = state.cursor
+    const [to] = await both.source.cuts({ from, to: undefined }, settings.slice, 1, signal)
+    const slice = await compare({ from, to }, BigInt(settings.slice))
+    if (slice.complete) {
+      state.cursor = to
+      if (to === undefined) state.roundEndedAt = now
+    }
+  }
+  if (!complete) state.skip('rows')
+  return distinct(found_again)
+}
+
+/** Rows whose keys are greater than any before: what is new where keys grow. */
+async function compareNew(
+  state: PairState,
+  both: BothSides,
+  compare: (range: KeyRange, rows: bigint) => Promise<Bisection>,
+  signal: AbortSignal,
+): Promise<void> {
+  const from = state.newest
+  const last = await both.source.last(signal)
+  if (from !== undefined && last !== undefined) {
+    const range = { from, to: undefined }
+    const [fresh] = await both.source.buckets(range, [], signal)
+    if (!(await compare(range, fresh?.rows ?? 0n)).complete) return
+  }
+  state.newest = last
+}
+
+/** A key that is in two ranges counts once. */
+function distinct(ranges: readonly DifferingRange[]): readonly DifferingRange[] {
+  const seen = new Set<string>()
+  const isNew = (key: string) => !seen.has(key) && seen.add(key)
+  return ranges.flatMap((range): DifferingRange[] => {
+    if (range.keys === undefined) return isNew(JSON.stringify(range.range)) ? [range] : []
+    const keys = range.keys.filter(({ key }) => isNew(sameKey(key)))
+    return keys.length === 0 ? [] : [{ ...range, keys }]
+  })
+}
+
+const maximum = (a: bigint, b: bigint): bigint => (a > b ? a : b)
+
+/** One run: which of its pairs failed, and work on many of them at once. */
+class Run {
+  readonly failed = new Set<PairState>()
+  readonly signal: AbortSignal
+  readonly #pairs: number
+  readonly #batch: SampleBatch
+  readonly #connections: readonly Sides[]
+  #errors = 0
+
+  constructor(pairs: number, batch: SampleBatch, connections: readonly Sides[], signal: AbortSignal) {
+    this.#pairs = pairs
+    this.#batch = batch
+    this.#connections = connections
+    this.signal = signal
+  }
+
+  fail(state: PairState, cause: unknown): void {
+    if (!this.failed.has(state)) this.#batch.partFailed(state.pair.labels, cause)
+    this.failed.add(state)
+  }
+
+  /**
+   * The results of all items but the undefined ones, as many at once as there are connections, one on each.
+   * Where every pair of the configuration has failed it is a backend that does: rejects.
+   */
+  async each<Item extends { readonly state: PairState }, Result>(
+    items: readonly Item[],
+    work: (item: Item, sides: Sides) => Promise<Result | undefined>,
+  ): Promise<readonly Result[]> {
+    const results: Result[] = []
+    const queue = items.values()
+    await Promise.all(
+      this.#connections.map(async (sides) => {
+        for (const item of queue) {
+          try {
+            const result = await work(item, sides)
+            if (result !== undefined) results.push(result)
+          } catch (cause) {
+            if (this.signal.aborted || ++this.#errors === this.#pairs) throw cause
+            this.fail(item.state, cause)
+          }
+        }
+      }),
+    )
+    return results
+  }
+}
