@@ -149,7 +149,8 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
     const part = await startPostgres()
     await postgresqlCommand(part.url(), 'CREATE DATABASE goes')
     return {
-      settings: { url: part.url() },
+      // By all their labels, two instances would see each other's sessions, and not their own.
+      settings: { url: part.url(), activity_labels: [] },
       part,
       entity: {
         label: 'datname="goes"',

@@ -16,7 +16,7 @@ beforeAll(async () => {
   daemon = await startDaemon([
     { kind: 'kafka', target: 'erp', brokers: kafka.bootstrap },
     { kind: 'connect', target: 'erp', urls: connect.url },
-    { kind: 'postgresql', target: 'erp', url: postgres.url('erp') },
+    { kind: 'postgresql', target: 'erp', url: postgres.url('erp'), user_tables: 10 },
     { kind: 'clickhouse', target: 'erp', url: clickhouse.url },
     { kind: 'redis', target: 'erp', url: redis.url, queues: ['votes'] },
     { kind: 'pm2', target: 'erp', home: pm2.home, expect: { [etlApp]: 1 } },

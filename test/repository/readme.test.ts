@@ -21,7 +21,14 @@ test('the configuration in the readme is valid', () => {
   const file = join(folder.path, 'config.yaml')
   writeFileSync(file, text.replaceAll('/run/secrets/', join(folder.path, 'run/secrets/')))
   const { collectors } = loadConfig(file, { kinds: collectorKinds, env: {} })
-  expect(collectors.map(({ kind }) => kind.kind)).toEqual(['kafka', 'connect', 'redis', 'pm2', 'drift'])
+  expect(collectors.map(({ kind }) => kind.kind)).toEqual([
+    'kafka',
+    'connect',
+    'postgresql',
+    'redis',
+    'pm2',
+    'drift',
+  ])
 })
 
 test('every npm script and every file that the readme names is there', () => {

@@ -13,6 +13,8 @@ interface DebianPackage {
 
 const PACKAGES: readonly DebianPackage[] = [
   { name: 'redis-server', provides: 'redis-server' },
+  { name: 'postgresql-15', provides: '/usr/lib/postgresql/15/bin/postgres' },
+  { name: 'pgbouncer', provides: '/usr/sbin/pgbouncer' },
   { name: 'prometheus', provides: 'prometheus' },
   { name: 'prometheus-alertmanager', provides: 'prometheus-alertmanager' },
   { name: 'prometheus-redis-exporter', provides: 'prometheus-redis-exporter' },

@@ -5,6 +5,7 @@ import { startAlertmanager } from './parts/alertmanager.ts'
 import { startClickHouse } from './parts/clickhouse.ts'
 import { startConnect } from './parts/connect.ts'
 import { startKafka } from './parts/kafka.ts'
+import { startPgbouncer } from './parts/pgbouncer.ts'
 import { startPm2 } from './parts/pm2.ts'
 import { startPostgres } from './parts/postgres.ts'
 import { startPrometheus } from './parts/prometheus.ts'
@@ -20,6 +21,10 @@ const PARTS: Readonly<Record<string, (addresses: ReadonlyMap<string, string>) =>
   postgres: async () => {
     const part = await startPostgres()
     return { address: part.url(), remove: part.remove }
+  },
+  pgbouncer: async (addresses) => {
+    const part = await startPgbouncer({ url: () => addresses.get('postgres') ?? '' })
+    return { address: part.url('postgres'), remove: part.remove }
   },
   redis: async () => {
     const part = await startRedis()
@@ -67,6 +72,7 @@ const PARTS: Readonly<Record<string, (addresses: ReadonlyMap<string, string>) =>
 async function up(named: readonly string[]): Promise<void> {
   const wanted = new Set(named.length === 0 ? Object.keys(PARTS) : named)
   if (wanted.has('connect')) wanted.add('kafka')
+  if (wanted.has('pgbouncer')) wanted.add('postgres')
   const end = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => end.abort())
   const addresses = new Map<string, string>()

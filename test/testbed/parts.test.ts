@@ -6,6 +6,7 @@ import { createClient } from 'redis'
 import { afterAll, describe, expect, test } from 'vitest'
 import { temporaryFolder } from './part.ts'
 import { startAlertmanager } from './parts/alertmanager.ts'
+import { startPgbouncer } from './parts/pgbouncer.ts'
 import { type Pm2Part, startPm2 } from './parts/pm2.ts'
 import { type PostgresPart, startPostgres } from './parts/postgres.ts'
 import { type PrometheusPart, startPrometheus } from './parts/prometheus.ts'
@@ -29,6 +30,15 @@ const notifyNobody = { route: { receiver: 'nobody' }, receivers: [{ name: 'nobod
 /** One entry a kind: how to start it, and one question over its network interface that rejects unanswered. */
 const kinds = {
   postgres: kind(startPostgres, (part) => queryPostgres(part, 'SELECT 1')),
+  'postgres 15': kind(
+    () => startPostgres({ version: '15' }),
+    (part) => queryPostgres(part, 'SELECT 1'),
+  ),
+  pgbouncer: kind(
+    // Its console answers without the server.
+    () => startPgbouncer({ url: () => 'postgresql://postgres@127.0.0.1:5432/postgres' }),
+    (part) => queryPostgres({ url: () => part.url('pgbouncer') }, 'SHOW VERSION'),
+  ),
   redis: kind(startRedis, pingRedis),
   pm2: kind(startPm2, (part) => within(part.pidOf('nothing').catch(expectNoSuchApplication))),
   prometheus: kind(

