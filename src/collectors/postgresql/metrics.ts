@@ -154,7 +154,7 @@ export const databaseWriteTime = counter(
   ofDatabase('Milliseconds spent writing blocks'),
   DATABASE,
 )
-export const databaseStatsReset = counter(
+export const databaseStatsReset = gauge(
   'pg_stat_database_stats_reset',
   ofDatabase('Seconds since the epoch of the last reset of the statistics'),
   DATABASE,
