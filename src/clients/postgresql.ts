@@ -1,3 +1,4 @@
+import type { Client } from 'pg'
 import { AS_TEXT, library, pgConnection } from './pg-connection.ts'
 
 export { StatementError } from './pg-connection.ts'
@@ -18,7 +19,23 @@ export interface PostgresqlReader {
    * Rejects with a `StatementError` where the server refuses it or gives it up.
    */
   query(sql: string, params: readonly unknown[], signal: AbortSignal): Promise<readonly PostgresqlRow[]>
+  /**
+   * The same for a query of somebody else's making, through a cursor: it takes a SELECT that changes nothing and
+   * no other statement, such as COPY … TO PROGRAM, and no more rows leave the server than are wanted.
+   */
+  select(
+    sql: string,
+    params: readonly unknown[],
+    bounds: SelectBounds,
+    signal: AbortSignal,
+  ): Promise<readonly PostgresqlRow[]>
   close(): void
+}
+
+interface SelectBounds {
+  readonly rows: number
+  /** Milliseconds after which the server gives it up. */
+  readonly timeout: number
 }
 
 /**
@@ -32,24 +49,44 @@ export function connectPostgresql(address: () => PostgresqlAddress): PostgresqlR
     statementTimeout = given.statementTimeout
     return given.url
   })
+  /** `timeout` in milliseconds; undefined is the address's own. */
+  async function read(
+    sql: string,
+    timeout: number | undefined,
+    signal: AbortSignal,
+    work: (client: Client) => Promise<{ readonly rows: readonly PostgresqlRow[] }>,
+  ): Promise<readonly PostgresqlRow[]> {
+    const request = sql.trim().split(/\s+/).slice(0, 8).join(' ')
+    return await connection.run(request, signal, async (client) => {
+      await client.query(beginReading(timeout ?? statementTimeout))
+      try {
+        return (await work(client)).rows
+      } finally {
+        // Fails only with the connection, and what ended that is then the error.
+        await client.query('COMMIT').catch(() => {})
+      }
+    })
+  }
+
   return {
-    async query(sql, params, signal) {
-      const request = sql.trim().split(/\s+/).slice(0, 8).join(' ')
-      // In the extended protocol a second statement in the same text, such as a COMMIT, is an error.
-      const statement = { text: sql, values: [...params], types: AS_TEXT, queryMode: 'extended' }
-      return await connection.run(request, signal, async (client) => {
-        await client.query(beginReading(statementTimeout))
-        try {
-          return (await client.query<PostgresqlRow>(statement)).rows
-        } finally {
-          // Fails only with the connection, and what ended that is then the error.
-          await client.query('COMMIT').catch(() => {})
-        }
-      })
-    },
+    query: (sql, params, signal) =>
+      read(sql, undefined, signal, (client) => client.query(statement(sql, params))),
+    select: (sql, params, { rows, timeout }, signal) =>
+      read(sql, timeout, signal, async (client) => {
+        await client.query(statement(`DECLARE given NO SCROLL CURSOR FOR ${sql}`, params))
+        return await client.query(statement(`FETCH ${rows} FROM given`, []))
+      }),
     close: () => connection.close(),
   }
 }
+
+/** In the extended protocol a second statement in the same text, such as a COMMIT, is an error. */
+const statement = (text: string, params: readonly unknown[]) => ({
+  text,
+  values: [...params],
+  types: AS_TEXT,
+  queryMode: 'extended',
+})
 
 /** A name as SQL wants it, whatever is in it. */
 export const quoteIdentifier = (name: string): string => library().escapeIdentifier(name)

@@ -6,6 +6,7 @@ import { kafka } from './kafka/index.ts'
 import { pm2 } from './pm2/index.ts'
 import { postgresql } from './postgresql/index.ts'
 import { redis } from './redis/index.ts'
+import { sql } from './sql/index.ts'
 
 /** Every kind of collector. To add one: a folder beside this file, and a line here. */
 export const collectorKinds: readonly CollectorKind[] = [
@@ -16,4 +17,5 @@ export const collectorKinds: readonly CollectorKind[] = [
   pm2,
   postgresql,
   redis,
+  sql,
 ]

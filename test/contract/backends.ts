@@ -168,6 +168,31 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
     client.destroy()
     return { settings: { url: part.url, queues: ['votes'] }, part, remove: part.remove }
   },
+
+  async sql() {
+    const part = await startPostgres()
+    await postgresqlCommand(part.url(), "CREATE TABLE votes AS SELECT unnest('{stays,goes}'::text[]) AS vote")
+    return {
+      settings: {
+        connection: { postgresql: { url: part.url() } },
+        packs: [{ pack: 'votes' }],
+        queries: [
+          {
+            name: 'voters',
+            sql: 'SELECT vote, count(*) AS voters FROM votes GROUP BY vote',
+            labels: ['vote'],
+            values: { voters: { metric: 'app_voters', help: 'Voters of an option.' } },
+          },
+        ],
+      },
+      part,
+      entity: {
+        label: '="goes"',
+        remove: () => postgresqlCommand(part.url(), "DELETE FROM votes WHERE vote = 'goes'"),
+      },
+      remove: part.remove,
+    }
+  },
 }
 
 async function clickHouseCommand(url: string, query: string): Promise<void> {

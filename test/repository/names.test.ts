@@ -21,6 +21,22 @@ beforeAll(async () => {
     { kind: 'redis', target: 'erp', url: redis.url, queues: ['votes'] },
     { kind: 'pm2', target: 'erp', home: pm2.home, expect: { [etlApp]: 1 } },
     {
+      kind: 'sql',
+      target: 'erp',
+      connection: { postgresql: { url: postgres.url('erp') } },
+      tenants: pipeline.tenants,
+      queries: [
+        {
+          name: 'journals',
+          sql: 'SELECT count(*) AS journals, count(*) AS total FROM {tenant}.journals',
+          values: {
+            journals: { metric: 'erp_journals', help: 'Journals of a tenant.' },
+            total: { metric: 'erp_journals_total', type: 'counter', help: 'Journals ever written.' },
+          },
+        },
+      ],
+    },
+    {
       kind: 'drift',
       target: 'erp',
       source: { postgresql: { url: postgres.url('erp') } },

@@ -28,6 +28,8 @@ test('the configuration in the readme is valid', () => {
     'redis',
     'pm2',
     'drift',
+    'clickhouse',
+    'sql',
   ])
 })
 

@@ -75,7 +75,7 @@ type Named = Pick<Table, 'database_name' | 'table_name'>
 
 const nameOf = ({ database_name, table_name }: Named): string => `${database_name}.${table_name}`
 
-export const labelsOf = ({ database_name, table_name }: Named) => ({
+const labelsOf = ({ database_name, table_name }: Named) => ({
   database: database_name,
   table: table_name,
 })

@@ -1,0 +1,223 @@
+import { z } from 'zod'
+import { clickhouseConnection, clickhouseSecrets } from '../../config/clickhouse.ts'
+import { duration, integer, settings as keys, settingsWithSecrets, shown } from '../../config/fields.ts'
+import type { Family } from '../../metrics/family.ts'
+import { pack, queriesOf } from './packs.ts'
+import type { Parameters, Query } from './query.ts'
+
+const TENANT = '{tenant}'
+
+const UNITS = 'seconds, bytes, ratio or another base unit'
+
+const value = keys({
+  metric: z
+    .string()
+    .regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/, {
+      error: ({ input }) =>
+        `expected a name of letters, digits and underscores that starts with no digit, got ${shown(input)}`,
+    })
+    .describe('Name of the series.'),
+  type: z
+    .enum(['gauge', 'counter'])
+    .default('gauge')
+    .describe('counter: it only grows, but for a reset; its name ends in _total.'),
+  help: z.string().min(1).describe('Says what the number is, as HELP of the series.'),
+  unit: z
+    .string()
+    .regex(/^[a-z]+$/, { error: ({ input }) => `expected ${UNITS}, got ${shown(input)}` })
+    .optional()
+    .describe('Base unit, which the name then ends in, before _total: seconds, bytes, ratio.'),
+}).superRefine(({ metric, type, unit }, context) => {
+  const complain = (message: string) => context.addIssue({ code: 'custom', path: ['metric'], message })
+  const isTotal = metric.endsWith('_total')
+  if (type === 'counter' && !isTotal) complain(`the name of a counter ends in _total, got ${shown(metric)}`)
+  if (type === 'gauge' && isTotal)
+    complain(`the name of a gauge does not end in _total, got ${shown(metric)}`)
+  if (/_(sum|count|bucket)$/.test(metric))
+    complain(`_sum, _count and _bucket are of histograms, got ${shown(metric)}`)
+  if (unit !== undefined && !metric.replace(/_total$/, '').endsWith(`_${unit}`)) {
+    complain(
+      `with the unit ${unit} the name ends in _${unit}${isTotal ? '_total' : ''}, got ${shown(metric)}`,
+    )
+  }
+})
+
+const label = () =>
+  z.string().regex(/^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$/, {
+    error: ({ input }) =>
+      `expected a column whose name can be a label, of letters, digits and underscores, got ${shown(input)}; name it by AS`,
+  })
+
+const scalar = z.union([z.string(), z.number(), z.boolean()])
+
+const parameter = z.union([scalar, z.array(scalar)], {
+  error: 'expected a text, a number, true, false or a list of them',
+})
+
+const query = keys({
+  name: z.string().min(1).describe('The label query of the series that tell what it costs.'),
+  sql: z
+    .string()
+    .min(1)
+    .describe(
+      'One SELECT. With {tenant} in it, a name in quotes for the database, it runs once for each tenant, whose name is the label tenant.',
+    ),
+  parameters: z
+    .union([z.array(parameter), z.record(z.string(), parameter)], {
+      error: 'expected a list for PostgreSQL, or a map for ClickHouse',
+    })
+    .optional()
+    .describe(
+      'Values of $1, $2, … in a list for PostgreSQL, of {name:Type} in a map for ClickHouse. {tenant} in a text stands for the tenant.',
+    ),
+  labels: z.array(label()).default([]).describe('Columns that are labels; NULL is empty.'),
+  values: z
+    .record(z.string().min(1), value)
+    .refine((values) => Object.keys(values).length > 0, { error: 'expected at least one column' })
+    .describe('What each other column is the value of; NULL has no series.'),
+  interval: duration()
+    .optional()
+    .describe('Runs no more often than this; otherwise in each run of the collector.'),
+  timeout: duration().default(5_000).describe('After this time the server gives it up.'),
+  max_rows: integer(1, 100_000)
+    .default(1_000)
+    .describe('Rows beyond have no series: cdc_sql_query_truncated.'),
+})
+
+type QuerySettings = z.output<typeof query>
+
+const connection = z.union([
+  keys({ postgresql: settingsWithSecrets({}, { required: ['url'] }) }),
+  keys({ clickhouse: settingsWithSecrets(clickhouseConnection, clickhouseSecrets) }),
+])
+
+export type ConnectionSettings = z.output<typeof connection>
+
+export const settings = keys({
+  connection: connection.describe('The database; its user needs SELECT only.'),
+  tenants: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('What {tenant} stands for in queries and packs, one after the other.'),
+  queries: z.array(query).default([]).describe('Queries, and the series that their rows become.'),
+  packs: z
+    .array(pack)
+    .default([])
+    .describe('Queries that come with the exporter, for PostgreSQL: docs/sql-packs.md.'),
+})
+  .superRefine(({ connection, tenants, queries, packs }, context) => {
+    const complain = (path: (string | number)[], message: string) =>
+      context.addIssue({ code: 'custom', path, message })
+    const unique = (names: readonly string[], path: (index: number) => (string | number)[]) => {
+      for (const [index, name] of names.entries()) {
+        if (names.indexOf(name) < index) complain(path(index), `${shown(name)} is there already`)
+      }
+    }
+    if (queries.length + packs.length === 0) complain(['queries'], 'expected at least one query or pack')
+    unique(tenants, (index) => ['tenants', index])
+    unique(
+      packs.map((each) => each.pack),
+      (index) => ['packs', index, 'pack'],
+    )
+    const ofPacks = new Set(packs.flatMap((each) => queriesOf(each).map(({ name }) => name)))
+    unique(
+      queries.map(({ name }) => name),
+      (index) => ['queries', index, 'name'],
+    )
+    for (const [index, { name }] of queries.entries()) {
+      if (ofPacks.has(name)) complain(['queries', index, 'name'], `${shown(name)} is a query of a pack`)
+    }
+    const isPostgresql = 'postgresql' in connection
+    if (!isPostgresql && packs.length > 0) complain(['packs'], 'packs are for PostgreSQL')
+    const byTenant = [...queries.map(isByTenant), ...packs.map(({ table }) => table.includes(TENANT))]
+    if (byTenant.includes(true) && tenants.length === 0) {
+      complain(['tenants'], 'missing: a query or a pack has {tenant} in it')
+    }
+    if (!byTenant.includes(true) && tenants.length > 0) {
+      complain(['tenants'], 'no query and no pack has {tenant} in it')
+    }
+    const families = new Map<string, Family>()
+    for (const [index, each] of queries.entries()) {
+      const { parameters, labels, values } = each
+      unique(labels, (at) => ['queries', index, 'labels', at])
+      if (isByTenant(each) && labels.includes('tenant')) {
+        complain(
+          ['queries', index, 'labels', labels.indexOf('tenant')],
+          'the label tenant is that of {tenant}',
+        )
+      }
+      if (parameters && isPostgresql !== Array.isArray(parameters)) {
+        complain(
+          ['queries', index, 'parameters'],
+          isPostgresql ? 'expected a list for PostgreSQL' : 'expected a map for ClickHouse',
+        )
+      }
+      for (const column of Object.keys(values)) {
+        const at = ['queries', index, 'values', column]
+        if (labels.includes(column)) complain(at, 'the column is a label already')
+        const { metric } = values[column] ?? {}
+        const twice = Object.keys(values).find((other) => values[other]?.metric === metric)
+        if (twice !== column) complain([...at, 'metric'], `the column ${twice} has this name already`)
+        const family = familyOf(each, column)
+        const known = families.get(family.name)
+        if (known && JSON.stringify(known) !== JSON.stringify(family)) {
+          complain(
+            [...at, 'metric'],
+            `${family.name} has another type, help or labels elsewhere in this list`,
+          )
+        }
+        families.set(family.name, known ?? family)
+      }
+    }
+  })
+  .transform(({ connection, tenants, queries, packs }) => {
+    // A family is one object, however many queries write it.
+    const families = new Map<string, { family: Family; path: (string | number)[] }>()
+    const declare = (each: QuerySettings, index: number, column: string): Family => {
+      const family = familyOf(each, column)
+      const path = ['queries', index, 'values', column, 'metric']
+      const known = families.get(family.name) ?? { family, path }
+      families.set(family.name, known)
+      return known.family
+    }
+    const own = queries.map((each, index) => ({
+      ...queryOf(each),
+      values: Object.keys(each.values).map((column) => ({ column, family: declare(each, index, column) })),
+    }))
+    return {
+      connection,
+      tenants,
+      queries: [...packs.flatMap(queriesOf), ...own],
+      declared: [...families.values()],
+    }
+  })
+
+const isByTenant = ({ sql, parameters }: QuerySettings): boolean =>
+  [sql, ...Object.values(parameters ?? [])].some((text) => typeof text === 'string' && text.includes(TENANT))
+
+function familyOf(each: QuerySettings, column: string): Family {
+  const { metric: name, type = 'gauge', help = '' } = each.values[column] ?? { metric: column }
+  return { name, type, help, labelNames: [...(isByTenant(each) ? ['tenant'] : []), ...each.labels] }
+}
+
+function queryOf(each: QuerySettings): Omit<Query, 'values'> {
+  const { name, sql, parameters = [], labels, interval = 0, timeout, max_rows } = each
+  return {
+    name,
+    byTenant: isByTenant(each),
+    sql: (quote, tenant) => sql.replaceAll(TENANT, () => quote(tenant)),
+    parameters: (tenant) => withTenant(parameters, tenant),
+    labels,
+    interval,
+    timeout,
+    maxRows: max_rows,
+  }
+}
+
+function withTenant(parameters: Parameters, tenant: string): Parameters {
+  const filled = (value: unknown) =>
+    typeof value === 'string' ? value.replaceAll(TENANT, () => tenant) : value
+  return Array.isArray(parameters)
+    ? parameters.map(filled)
+    : Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, filled(value)]))
+}

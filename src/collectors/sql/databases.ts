@@ -1,0 +1,63 @@
+import { within } from '../../clients/call.ts'
+import { type ClickhouseAddress, connectClickhouse } from '../../clients/clickhouse.ts'
+import { connectPostgresql, quoteIdentifier } from '../../clients/postgresql.ts'
+import type { Clock } from '../../clock.ts'
+import type { Parameters, Row } from './query.ts'
+
+/** Where queries run: only to read, and never beyond their bounds. */
+export interface Database {
+  select(
+    sql: string,
+    parameters: Parameters,
+    bounds: { readonly rows: number; readonly timeout: number },
+    signal: AbortSignal,
+  ): Promise<readonly Row[]>
+  /** Rejects when the database does not answer at all. */
+  ping(signal: AbortSignal): Promise<void>
+  /** A name as its SQL wants it. */
+  quote(name: string): string
+  close(): void
+}
+
+/** Milliseconds beyond the server's own limit, for a server that does not keep it. */
+const GRACE = 1_000
+
+const PING_TIMEOUT = 5_000
+
+export function postgresqlDatabase(url: () => string, clock: Clock): Database {
+  const server = connectPostgresql(() => ({ url: url(), statementTimeout: PING_TIMEOUT }))
+  return {
+    select: (sql, parameters, bounds, signal) =>
+      within(bounds.timeout + GRACE, clock, signal, (limited) =>
+        server.select(sql, Array.isArray(parameters) ? parameters : [], bounds, limited),
+      ),
+    async ping(signal) {
+      await server.query('SELECT 1', [], signal)
+    },
+    quote: quoteIdentifier,
+    close: () => server.close(),
+  }
+}
+
+export function clickhouseDatabase(address: () => ClickhouseAddress, clock: Clock): Database {
+  const server = connectClickhouse(address)
+  return {
+    // In parentheses nothing but a SELECT is possible, and the rows are bounded for a user, too, whose mode lets no
+    // query set limits.
+    select: (sql, parameters, { rows, timeout }, signal) =>
+      within(timeout + GRACE, clock, signal, (limited) =>
+        server.query(
+          `SELECT * FROM (\n${sql.replace(/[;\s]+$/, '')}\n) LIMIT ${rows}`,
+          Array.isArray(parameters) ? {} : { ...parameters },
+          limited,
+          { max_execution_time: Math.max(1, Math.ceil(timeout / 1000)) },
+        ),
+      ),
+    async ping(signal) {
+      await server.query('SELECT 1', {}, signal)
+    },
+    // https://clickhouse.com/docs/sql-reference/syntax#identifiers
+    quote: (name) => `\`${name.replaceAll('\\', '\\\\').replaceAll('`', '\\`')}\``,
+    close: () => server.close(),
+  }
+}
