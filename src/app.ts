@@ -1,5 +1,6 @@
 import type { Server } from 'node:http'
 import { type Clock, systemClock } from './clock.ts'
+import type { FailureReporter } from './collection/collector.ts'
 import { Instance, type InstanceEvents } from './collection/instance.ts'
 import { connectFleets } from './collectors/connect/fleets.ts'
 import type { Config, InstanceConfig } from './config/load.ts'
@@ -17,6 +18,7 @@ import { callerOf } from './operations/access.ts'
 import { Audit } from './operations/audit.ts'
 import { FailureLog } from './operations/failure-log.ts'
 import { OperationLog } from './operations/operation-log.ts'
+import { SelfHealing } from './operations/self-healing.ts'
 import { openStore } from './operations/store.ts'
 import { openSwitches, switched } from './operations/switches.ts'
 
@@ -61,15 +63,32 @@ export async function startApp(
   const failureLog = new FailureLog(store, { clock, bounds: () => config.history, secrets })
   const audit = new Audit(store, { clock, log, maxEntries: () => config.history.maxAuditEntries })
   const operations = new OperationLog(store, audit)
-  let totals: ReturnType<OperationLog['totals']> = []
+  let counted = operations.totals()
+  let isCounting = true
   const own = ownMetrics(version, () => {
     try {
-      totals = operations.totals()
+      counted = operations.totals()
+      isCounting = true
     } catch (error) {
-      notKept(error)
+      if (isCounting) notKept(error)
+      isCounting = false
     }
-    return totals
+    return counted
   })
+  const fleets = () => connectFleets(config.collectors.map((settings) => switched(settings, switches)))
+  const fleetOf = (target: string) => fleets().find((fleet) => fleet.target === target)
+  const healing = new SelfHealing(store, { clock, operations, fleetOf, secrets, onError: notKept })
+  /** Who is told what fails also restarts it, where the configuration says so. */
+  const reporterOf = (settings: InstanceConfig): FailureReporter => {
+    const reporter = failureLog.reporter(settings, notKept)
+    if (settings.kind.kind !== 'connect') return reporter
+    return {
+      report: (open) => {
+        const summary = reporter.report(open)
+        return { ...summary, healing: healing.heal(settings.target, summary.open) }
+      },
+    }
+  }
 
   const present = () => [...instances.values()]
 
@@ -86,7 +105,7 @@ export async function startApp(
         ...auditRoutes(audit),
         ...collectorRoutes({ instances: present, describe }),
         ...connectorRoutes({
-          fleets: () => connectFleets(config.collectors.map((settings) => switched(settings, switches))),
+          fleets,
           clock,
           operations,
           history: failureLog,
@@ -122,14 +141,17 @@ export async function startApp(
     for (const [key, settings] of wanted) {
       running.set(
         key,
-        instances.get(key) ??
-          new Instance(settings, clock, exposition, events, failureLog.reporter(settings, notKept)),
+        instances.get(key) ?? new Instance(settings, clock, exposition, events, reporterOf(settings)),
       )
     }
     const added = [...running].filter(([key]) => !instances.has(key))
     instances = running
     // One that does not close well is no reason to go without the new ones.
     await within(STOP_WITHIN_MS, Promise.allSettled(gone.map(([, instance]) => instance.stop())))
+    await within(
+      STOP_WITHIN_MS,
+      healing.stop((target) => fleetOf(target)?.enabled === true),
+    )
     await Promise.all(added.map(([, instance]) => instance.start()))
     if (next) own.configLoaded(true, clock.now())
     await refresh()
@@ -161,7 +183,11 @@ export async function startApp(
       server.closeIdleConnections()
       await within(
         STOP_WITHIN_MS,
-        Promise.allSettled([refreshing, ...[...instances.values()].map((instance) => instance.stop())]),
+        Promise.allSettled([
+          refreshing,
+          healing.stop(),
+          ...[...instances.values()].map((instance) => instance.stop()),
+        ]),
       )
       server.closeAllConnections()
       await closed

@@ -83,6 +83,8 @@ export interface FailureSummary {
     readonly task: string
     /** Of the first line of the trace: `org.apache.kafka.connect.errors.ConnectException`; `unknown` without one. */
     readonly exceptionClass: string
+    /** Of the last cause in it. */
+    readonly rootClass: string
     /** Wall milliseconds of the pass that saw it first. */
     readonly openedAt: number
     /** Somebody has marked it as resolved, and it fails still. */
@@ -90,7 +92,26 @@ export interface FailureSummary {
   }[]
   /** By connector, over restarts; a connector that never failed has none. */
   readonly totals: ReadonlyMap<string, { readonly failures: number; readonly recoveries: number }>
+  /** By connector, what is done about them; a connector about which nothing is or was done has none. Undefined
+   * where nobody may do anything. */
+  readonly healing?: ReadonlyMap<string, HealingSummary> | undefined
 }
+
+/**
+ * idle: nothing of it fails. waiting: until its next restart. restarting: one is watched. exhausted: it was
+ * restarted as often as it may be within an hour. suspended: by a maintenance window. excluded: it fails in a way
+ * that is left to people.
+ */
+export const HEALING_STATES = ['idle', 'waiting', 'restarting', 'exhausted', 'suspended', 'excluded'] as const
+
+export interface HealingSummary {
+  readonly state: (typeof HEALING_STATES)[number]
+  /** Restarts since the daemon began, by what came of them: see `HEALING_RESULTS`. */
+  readonly restarts: Readonly<Record<(typeof HEALING_RESULTS)[number], number>>
+}
+
+/** planned: of a dry run. */
+export const HEALING_RESULTS = ['done', 'unconfirmed', 'failed', 'planned'] as const
 
 /** A family that the configuration names. */
 export interface DeclaredFamily {

@@ -8,6 +8,7 @@ import {
   connectOperator,
 } from '../clients/connect-operations.ts'
 import type { Clock } from '../clock.ts'
+import type { Schedule } from '../collection/schedule.ts'
 import { isSecretName, redact } from '../log.ts'
 import { readTrace } from './trace.ts'
 
@@ -21,6 +22,24 @@ export interface ConnectFleet {
   readonly platform: string
   readonly address: () => ConnectAddress
   readonly meaningOf: (connector: Connector) => Meaning
+  /** Undefined where nothing is restarted but by somebody. */
+  readonly selfHealing: HealingPolicy | undefined
+}
+
+/** Which failed tasks are restarted by the daemon itself, and how often. */
+export interface HealingPolicy {
+  /** Nothing is restarted; what would be is told. */
+  readonly dryRun: boolean
+  /** Over names of connectors. */
+  readonly connectors: readonly RegExp[]
+  /** Over the first class of a trace and its root's; undefined for any. */
+  readonly exceptionClasses: readonly RegExp[] | undefined
+  /** Milliseconds from a failure to the first restart; each of the last hour doubles them, up to `maxBackoff`. */
+  readonly backoff: number
+  readonly maxBackoff: number
+  /** Restarts of one connector. */
+  readonly maxPerHour: number
+  readonly maintenanceWindows: readonly { readonly schedule: Schedule; readonly duration: number }[]
 }
 
 interface Meaning {
@@ -77,6 +96,8 @@ export interface OperationResult {
   /** Why it failed or was skipped; without secrets. */
   readonly detail: string
 }
+
+type OperatedConnector = Pick<ListedConnector, 'target' | 'environment' | 'team' | 'connector' | 'state'>
 
 export interface OperateOptions {
   readonly clock: Clock
@@ -223,7 +244,7 @@ function maskedConfig(
 export async function operate(
   operation: ConnectOperation,
   fleets: readonly ConnectFleet[],
-  connectors: readonly ListedConnector[],
+  connectors: readonly OperatedConnector[],
   options: OperateOptions,
   signal: AbortSignal,
   onResult: (result: OperationResult) => void = () => {},
@@ -253,7 +274,7 @@ export async function operate(
 /** What an operation would be done to. */
 export function planned(
   operation: OperationResult['operation'],
-  { target, environment, team, connector, state }: Omit<OperationResult, 'operation' | 'result' | 'detail'>,
+  { target, environment, team, connector, state }: OperatedConnector,
 ): OperationResult {
   return { target, environment, team, connector, operation, result: 'planned', state, detail: '' }
 }
@@ -263,7 +284,7 @@ type Outcome = Pick<OperationResult, 'result' | 'state' | 'detail'>
 async function operateOne(
   operation: ConnectOperation,
   operator: ConnectOperator,
-  listed: ListedConnector,
+  listed: OperatedConnector,
   options: OperateOptions,
   signal: AbortSignal,
 ): Promise<OperationResult> {

@@ -179,13 +179,12 @@ export class FailureLog {
       })
     }
     return {
-      open: this.#persisting(target).map(({ connector, task, exceptionClass, openedAt, resolvedAt }) => ({
-        connector,
-        task,
-        exceptionClass,
-        openedAt,
-        resolvedByHand: resolvedAt !== undefined,
-      })),
+      open: this.#persisting(target).map(
+        ({ connector, task, exceptionClass, rootClass, openedAt, resolvedAt }) => ({
+          ...{ connector, task, exceptionClass, rootClass, openedAt },
+          resolvedByHand: resolvedAt !== undefined,
+        }),
+      ),
       totals: this.#totals(target),
     }
   }

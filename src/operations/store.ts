@@ -72,7 +72,9 @@ const TABLES = [
     target TEXT NOT NULL,
     connector TEXT NOT NULL,
     at INTEGER NOT NULL,
-    dry_run INTEGER NOT NULL
+    dry_run INTEGER NOT NULL,
+    -- Whether what came of it is known and audited.
+    ended INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX healing_by_connector ON healing (target, connector, at);
 `,

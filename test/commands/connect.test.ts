@@ -56,7 +56,7 @@ beforeAll(async () => {
       state_dir: 'state',
       api: { tokens_file: 'tokens.yaml' },
       environments: { development: { enabled: false } },
-      defaults: { interval: '500ms', timeout: '500ms' },
+      defaults: { interval: '1s', timeout: '1s' },
       collectors: [
         {
           kind: 'connect',

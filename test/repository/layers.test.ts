@@ -13,7 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   'collectors/index': [/^collection\/collector$/, /^collectors\/[a-z0-9-]+\/index$/],
   // Of a kind: never another kind, never the engine that runs it.
   collectors: [
-    /^collection\/collector$/,
+    /^collection\/(collector|schedule)$/,
     /^metrics\/family$/,
     /^clients\//,
     /^config\/(clickhouse|fields|kafka|secret|tls)$/,
@@ -26,7 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
     /^operations\//,
     /^clients\/connect-operations$/,
   ],
-  operations: [/^clients\//, /^config\/(fields|secret|tokens)$/, /^collection\/collector$/],
+  operations: [/^clients\//, /^config\/(fields|secret|tokens)$/, /^collection\/(collector|schedule)$/],
   clients: [],
   // The kinds arrive as a parameter.
   config: [/^collection\/(collector|schedule)$/, /^clients\/(clickhouse|kafka\/security|tls)$/],

@@ -23,8 +23,26 @@ export function connectFleets(collectors: readonly Configured[]) {
         enabled,
         environment: labels.environment ?? '',
         platform: labels.platform ?? '',
+        selfHealing: healingOf(own),
         address: (): ConnectAddress => addressOf(own),
         meaningOf: (connector: Connector): Meaning => meaningOf(connector, own.teams),
       }
     })
+}
+
+function healingOf({ self_healing: given }: ConnectSettings) {
+  return (
+    given && {
+      dryRun: given.dry_run,
+      connectors: given.connectors,
+      exceptionClasses: given.exception_classes,
+      backoff: given.backoff,
+      maxBackoff: given.max_backoff,
+      maxPerHour: given.max_per_hour,
+      maintenanceWindows: given.maintenance_windows.map(({ schedule: cron, timezone, duration }) => ({
+        schedule: { cron, timezone },
+        duration,
+      })),
+    }
+  )
 }

@@ -2,6 +2,8 @@ import { type Connector, connectKafkaConnect } from '../../clients/connect.ts'
 import {
   defineCollector,
   type FailureSummary,
+  HEALING_RESULTS,
+  HEALING_STATES,
   type SampleBatch,
   seconds,
 } from '../../collection/collector.ts'
@@ -64,6 +66,10 @@ export const connect = defineCollector({
           if (position !== undefined) batch.add(metrics.sourcePosition, id, position)
         }
         writeFailures(batch, connectors, summary)
+        const healed = given.self_healing?.connectors ?? []
+        for (const { name } of connectors) {
+          if (healed.some((pattern) => pattern.test(name))) writeHealing(batch, name, summary.healing)
+        }
         for (const [connector, cause] of unreadable) batch.partFailed({ connector }, cause)
         // With the request, so that no other series of the connector is kept for its sake.
         for (const [connector, request, cause] of details.failed()) {
@@ -125,6 +131,17 @@ function writeTopics(batch: SampleBatch, connector: Connector, details: Details)
     for (const topic of new Set(topics)) {
       batch.add(metrics.connectorTopicInfo, { connector: connector.name, topic, role }, 1)
     }
+  }
+}
+
+function writeHealing(batch: SampleBatch, connector: string, healing: FailureSummary['healing']): void {
+  if (!healing) return
+  const known = healing.get(connector)
+  for (const state of HEALING_STATES) {
+    batch.add(metrics.healingState, { connector, state }, Number(state === (known?.state ?? 'idle')))
+  }
+  for (const result of HEALING_RESULTS) {
+    batch.add(metrics.healingRestarts, { connector, result }, known?.restarts[result] ?? 0)
   }
 }
 

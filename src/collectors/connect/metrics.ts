@@ -94,6 +94,18 @@ export const failures = counter(
   ['connector'],
 )
 
+export const healingState = gauge(
+  'kafka_connect_self_healing_state',
+  '1 for what self-healing does about a connector of its policy: idle (nothing of it fails), waiting (until its next restart), restarting, exhausted (as often as it may within an hour), suspended (maintenance window), excluded (it fails in a way that the policy leaves to people); collected in the background.',
+  ['connector', 'state'],
+)
+
+export const healingRestarts = counter(
+  'kafka_connect_self_healing_restarts_total',
+  'Restarts of failed tasks by self-healing since the daemon began, by what came of them: done, unconfirmed, failed, planned (dry run: nothing was restarted); of the connectors of its policy.',
+  ['connector', 'result'],
+)
+
 export const recoveries = counter(
   'kafka_connect_recoveries_total',
   'Failures of a connector and its tasks that were seen to be over, from the failure log.',
