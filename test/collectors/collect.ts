@@ -1,5 +1,5 @@
 import { systemClock } from '../../src/clock.ts'
-import { type CollectorKind, familiesOf } from '../../src/collection/collector.ts'
+import { type CollectorKind, type Finding, familiesOf } from '../../src/collection/collector.ts'
 import { InstanceSeries } from '../../src/metrics/batch.ts'
 import { Exposition } from '../../src/metrics/exposition.ts'
 import { reporterInMemory } from '../../src/operations/failure-log.ts'
@@ -13,6 +13,8 @@ export interface Collecting {
     readonly labels: Readonly<Record<string, string>>
     readonly cause: unknown
   }[]
+  /** What it knows beyond its series. */
+  findings(): readonly Finding[]
   stop(): Promise<void>
 }
 
@@ -62,6 +64,7 @@ export function collecting<S>(
         .map((line) => line.replace(/ +/g, ' '))
         .sort()
     },
+    findings: () => collector.findings?.() ?? [],
     stop: async () => {
       await collector.stop?.()
     },
