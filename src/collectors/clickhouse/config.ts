@@ -8,10 +8,6 @@ const watched = keys({
   table: z
     .string()
     .regex(/^[^.]+\..+$/, { error: 'expected database.table, such as erp.journals' })
-    .transform((text) => ({
-      database: text.slice(0, text.indexOf('.')),
-      table: text.slice(text.indexOf('.') + 1),
-    }))
     .describe('As database.table.'),
   deleted: z
     .string()
@@ -44,13 +40,13 @@ export const settings = settingsWithSecrets(
     watch_timeout: duration()
       .default(5_000)
       .describe(
-        'What one look may take. A run begins none after this time, so keep its timeout above the double.',
+        'What one look may take. A run begins none after this time, so its timeout has to be above the double.',
       ),
     watch_max_rows: integer(1).default(50_000_000).describe('A watched table with more rows is not read.'),
   },
   clickhouseSecrets,
 ).superRefine(({ watch }, context) => {
-  const names = watch.map(({ table }) => `${table.database}.${table.table}`)
+  const names = watch.map(({ table }) => table)
   for (const [index, name] of names.entries()) {
     if (names.indexOf(name) < index) {
       context.addIssue({

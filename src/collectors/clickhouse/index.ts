@@ -16,6 +16,7 @@ export const clickhouse = defineCollector({
   families: Object.values(metrics),
   up: metrics.up,
   defaults: { interval: seconds(30), timeout: seconds(20) },
+  longestWait: ({ watch, watch_timeout }) => (watch.length > 0 ? 2 * watch_timeout : 0),
   create(settings, { clock }) {
     const server = connectClickhouse(() => clickhouseAddress(settings))
     const chosen = tableSelection(settings)

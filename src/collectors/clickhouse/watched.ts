@@ -15,6 +15,7 @@ interface Look {
 }
 
 interface Watched extends WatchedTable {
+  readonly labels: { readonly database: string; readonly table: string }
   /** Monotonic milliseconds. */
   due: number
   last: { readonly look: Look } | { readonly failure: unknown } | undefined
@@ -34,8 +35,9 @@ export class WatchedTables {
     this.#server = server
     this.#settings = settings
     this.#clock = clock
-    this.#tables = settings.watch.map((table) => ({
-      ...table,
+    this.#tables = settings.watch.map((watched) => ({
+      ...watched,
+      labels: labelsOf(watched.table),
       due: Number.NEGATIVE_INFINITY,
       last: undefined,
     }))
@@ -57,7 +59,7 @@ export class WatchedTables {
         table.last = { failure }
       }
     }
-    for (const { table: labels, last } of this.#tables) {
+    for (const { labels, last } of this.#tables) {
       if (last === undefined) continue
       if ('failure' in last) {
         batch.partFailed(labels, last.failure, [metrics.duplicateRows, metrics.deletedRatio])
@@ -69,26 +71,25 @@ export class WatchedTables {
     }
   }
 
-  async #look({ table: name, deleted }: WatchedTable, signal: AbortSignal): Promise<Look> {
+  async #look({ table, labels, deleted }: Watched, signal: AbortSignal): Promise<Look> {
     const { watch_max_rows, watch_timeout } = this.#settings
-    const about = tables.parse(await this.#server.query(ABOUT, name, signal))[0]
-    const shown = `${name.database}.${name.table}`
-    if (!about) throw new Error(`there is no table ${shown}`)
+    const about = tables.parse(await this.#server.query(ABOUT, labels, signal))[0]
+    if (!about) throw new Error(`there is no table ${table}`)
     if (about.row_count > watch_max_rows) {
-      throw new Error(`${shown} has ${about.row_count} rows, more than watch_max_rows allows`)
+      throw new Error(`${table} has ${about.row_count} rows, more than watch_max_rows allows`)
     }
     const merging = /(?:Replacing|Collapsing|Summing|Aggregating|Coalescing|Graphite)MergeTree$/.test(
       about.engine,
     )
     if (!merging && deleted === undefined) {
       throw new Error(
-        `${shown} is a ${about.engine}, which keeps every row, and has no deleted column to count`,
+        `${table} is a ${about.engine}, which keeps every row, and has no deleted column to count`,
       )
     }
     const sortingKey = merging && dropsDeleted(about.engine_full) ? about.sorting_key : undefined
     const sql = countsOf(merging, sortingKey, deleted)
     const [row] = counts.parse(
-      await this.#server.query(sql, { ...name, ...(deleted === undefined ? {} : { deleted }) }, signal, {
+      await this.#server.query(sql, { ...labels, ...(deleted === undefined ? {} : { deleted }) }, signal, {
         // A common default of operators that counts a row twice when its versions are in two partitions.
         do_not_merge_across_partitions_select_final: 0,
         max_execution_time: Math.max(1, Math.ceil(watch_timeout / 1000)),
@@ -96,7 +97,7 @@ export class WatchedTables {
         max_memory_usage: MAX_MEMORY,
       }),
     )
-    if (!row) throw new Error(`the counts of ${shown} came without a row`)
+    if (!row) throw new Error(`the counts of ${table} came without a row`)
     if (merging && row.unmerged !== 0) {
       throw new Error(
         'ClickHouse does not merge across partitions for this user, whose read-only mode lets no query change that: unset do_not_merge_across_partitions_select_final',
@@ -111,6 +112,12 @@ export class WatchedTables {
           : row.deleted / row.kept,
     }
   }
+}
+
+/** `erp.journals` → its database and its table. */
+function labelsOf(name: string): Watched['labels'] {
+  const dot = name.indexOf('.')
+  return { database: name.slice(0, dot), table: name.slice(dot + 1) }
 }
 
 /** Bytes; keys are counted in memory. */

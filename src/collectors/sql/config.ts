@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { DeclaredFamily } from '../../collection/collector.ts'
 import { clickhouseConnection, clickhouseSecrets } from '../../config/clickhouse.ts'
 import { duration, integer, settings as keys, settingsWithSecrets, shown } from '../../config/fields.ts'
 import type { Family } from '../../metrics/family.ts'
@@ -78,7 +79,9 @@ const query = keys({
   interval: duration()
     .optional()
     .describe('Runs no more often than this; otherwise in each run of the collector.'),
-  timeout: duration().default(5_000).describe('After this time the server gives it up.'),
+  timeout: duration()
+    .default(5_000)
+    .describe('After this time the server gives it up; the collector’s own has to be longer.'),
   max_rows: integer(1, 100_000)
     .default(1_000)
     .describe('Rows beyond have no series: cdc_sql_query_truncated.'),
@@ -104,114 +107,116 @@ export const settings = keys({
     .array(pack)
     .default([])
     .describe('Queries that come with the exporter, for PostgreSQL: docs/sql-packs.md.'),
-})
-  .superRefine(({ connection, tenants, queries, packs }, context) => {
-    const complain = (path: (string | number)[], message: string) =>
-      context.addIssue({ code: 'custom', path, message })
-    const unique = (names: readonly string[], path: (index: number) => (string | number)[]) => {
-      for (const [index, name] of names.entries()) {
-        if (names.indexOf(name) < index) complain(path(index), `${shown(name)} is there already`)
-      }
+}).superRefine(({ connection, tenants, queries, packs }, context) => {
+  const complain = (path: (string | number)[], message: string) =>
+    context.addIssue({ code: 'custom', path, message })
+  const unique = (names: readonly string[], path: (index: number) => (string | number)[]) => {
+    for (const [index, name] of names.entries()) {
+      if (names.indexOf(name) < index) complain(path(index), `${shown(name)} is there already`)
     }
-    if (queries.length + packs.length === 0) complain(['queries'], 'expected at least one query or pack')
-    unique(tenants, (index) => ['tenants', index])
-    unique(
-      packs.map((each) => each.pack),
-      (index) => ['packs', index, 'pack'],
-    )
-    const ofPacks = new Set(packs.flatMap((each) => queriesOf(each).map(({ name }) => name)))
-    unique(
-      queries.map(({ name }) => name),
-      (index) => ['queries', index, 'name'],
-    )
-    for (const [index, { name }] of queries.entries()) {
-      if (ofPacks.has(name)) complain(['queries', index, 'name'], `${shown(name)} is a query of a pack`)
+  }
+  if (queries.length + packs.length === 0) complain(['queries'], 'expected at least one query or pack')
+  unique(tenants, (index) => ['tenants', index])
+  unique(
+    packs.map((each) => each.pack),
+    (index) => ['packs', index, 'pack'],
+  )
+  const ofPacks = new Set(packs.flatMap((each) => queriesOf(each).map(({ name }) => name)))
+  unique(
+    queries.map(({ name }) => name),
+    (index) => ['queries', index, 'name'],
+  )
+  for (const [index, { name }] of queries.entries()) {
+    if (ofPacks.has(name)) complain(['queries', index, 'name'], `${shown(name)} is a query of a pack`)
+  }
+  const isPostgresql = 'postgresql' in connection
+  if (!isPostgresql && packs.length > 0) complain(['packs'], 'packs are for PostgreSQL')
+  const byTenant = [...queries.map(isByTenant), ...packs.map(({ table }) => table.includes(TENANT))]
+  if (byTenant.includes(true) && tenants.length === 0) {
+    complain(['tenants'], 'missing: a query or a pack has {tenant} in it')
+  }
+  if (!byTenant.includes(true) && tenants.length > 0) {
+    complain(['tenants'], 'no query and no pack has {tenant} in it')
+  }
+  const families = new Map<string, Family>()
+  for (const [index, each] of queries.entries()) {
+    const { parameters, labels, values } = each
+    unique(labels, (at) => ['queries', index, 'labels', at])
+    if (isByTenant(each) && labels.includes('tenant')) {
+      complain(['queries', index, 'labels', labels.indexOf('tenant')], 'the label tenant is that of {tenant}')
     }
-    const isPostgresql = 'postgresql' in connection
-    if (!isPostgresql && packs.length > 0) complain(['packs'], 'packs are for PostgreSQL')
-    const byTenant = [...queries.map(isByTenant), ...packs.map(({ table }) => table.includes(TENANT))]
-    if (byTenant.includes(true) && tenants.length === 0) {
-      complain(['tenants'], 'missing: a query or a pack has {tenant} in it')
+    if (parameters && isPostgresql !== Array.isArray(parameters)) {
+      complain(
+        ['queries', index, 'parameters'],
+        isPostgresql ? 'expected a list for PostgreSQL' : 'expected a map for ClickHouse',
+      )
     }
-    if (!byTenant.includes(true) && tenants.length > 0) {
-      complain(['tenants'], 'no query and no pack has {tenant} in it')
-    }
-    const families = new Map<string, Family>()
-    for (const [index, each] of queries.entries()) {
-      const { parameters, labels, values } = each
-      unique(labels, (at) => ['queries', index, 'labels', at])
-      if (isByTenant(each) && labels.includes('tenant')) {
-        complain(
-          ['queries', index, 'labels', labels.indexOf('tenant')],
-          'the label tenant is that of {tenant}',
-        )
-      }
-      if (parameters && isPostgresql !== Array.isArray(parameters)) {
-        complain(
-          ['queries', index, 'parameters'],
-          isPostgresql ? 'expected a list for PostgreSQL' : 'expected a map for ClickHouse',
-        )
-      }
-      for (const column of Object.keys(values)) {
-        const at = ['queries', index, 'values', column]
-        if (labels.includes(column)) complain(at, 'the column is a label already')
-        const { metric } = values[column] ?? {}
-        const twice = Object.keys(values).find((other) => values[other]?.metric === metric)
-        if (twice !== column) complain([...at, 'metric'], `the column ${twice} has this name already`)
-        const family = familyOf(each, column)
-        const known = families.get(family.name)
-        if (known && JSON.stringify(known) !== JSON.stringify(family)) {
-          complain(
-            [...at, 'metric'],
-            `${family.name} has another type, help or labels elsewhere in this list`,
-          )
-        }
-        families.set(family.name, known ?? family)
-      }
-    }
-  })
-  .transform(({ connection, tenants, queries, packs }) => {
-    // A family is one object, however many queries write it.
-    const families = new Map<string, { family: Family; path: (string | number)[] }>()
-    const declare = (each: QuerySettings, index: number, column: string): Family => {
+    for (const column of Object.keys(values)) {
+      const at = ['queries', index, 'values', column]
+      if (labels.includes(column)) complain(at, 'the column is a label already')
+      const { metric } = values[column] ?? {}
+      const twice = Object.keys(values).find((other) => values[other]?.metric === metric)
+      if (twice !== column) complain([...at, 'metric'], `the column ${twice} has this name already`)
       const family = familyOf(each, column)
-      const path = ['queries', index, 'values', column, 'metric']
-      const known = families.get(family.name) ?? { family, path }
-      families.set(family.name, known)
-      return known.family
+      const known = families.get(family.name)
+      if (known && JSON.stringify(known) !== JSON.stringify(family)) {
+        complain([...at, 'metric'], `${family.name} has another type, help or labels elsewhere in this list`)
+      }
+      families.set(family.name, known ?? family)
     }
-    const own = queries.map((each, index) => ({
-      ...queryOf(each),
-      values: Object.keys(each.values).map((column) => ({ column, family: declare(each, index, column) })),
-    }))
-    return {
-      connection,
-      tenants,
-      queries: [...packs.flatMap(queriesOf), ...own],
-      declared: [...families.values()],
-    }
-  })
+  }
+})
+
+export type Settings = z.output<typeof settings>
 
 const isByTenant = ({ sql, parameters }: QuerySettings): boolean =>
   [sql, ...Object.values(parameters ?? [])].some((text) => typeof text === 'string' && text.includes(TENANT))
 
+/** The series of one of its columns. */
 function familyOf(each: QuerySettings, column: string): Family {
   const { metric: name, type = 'gauge', help = '' } = each.values[column] ?? { metric: column }
   return { name, type, help, labelNames: [...(isByTenant(each) ? ['tenant'] : []), ...each.labels] }
 }
 
-function queryOf(each: QuerySettings): Omit<Query, 'values'> {
-  const { name, sql, parameters = [], labels, interval = 0, timeout, max_rows } = each
-  return {
-    name,
-    byTenant: isByTenant(each),
-    sql: (quote, tenant) => sql.replaceAll(TENANT, () => quote(tenant)),
-    parameters: (tenant) => withTenant(parameters, tenant),
-    labels,
-    interval,
-    timeout,
-    maxRows: max_rows,
-  }
+/** What settings make: it is made once for each, since a family is one object for whoever writes it. */
+const made = new WeakMap<Settings, Made>()
+
+interface Made {
+  readonly queries: readonly Query[]
+  readonly declared: readonly DeclaredFamily[]
+}
+
+/** The queries of these settings, those of packs first, and the families that they declare. */
+export function makeQueries(given: Settings): Made {
+  const before = made.get(given)
+  if (before) return before
+  const declared = new Map<string, DeclaredFamily>()
+  const own = given.queries.map((each, index): Query => {
+    const values = Object.keys(each.values).map((column) => {
+      const family = familyOf(each, column)
+      const known = declared.get(family.name) ?? {
+        family,
+        path: ['queries', index, 'values', column, 'metric'],
+      }
+      declared.set(family.name, known)
+      return { column, family: known.family }
+    })
+    const { name, sql, parameters = [], labels, interval = 0, timeout, max_rows } = each
+    return {
+      name,
+      byTenant: isByTenant(each),
+      sql: (quote, tenant) => sql.replaceAll(TENANT, () => quote(tenant)),
+      parameters: (tenant) => withTenant(parameters, tenant),
+      labels,
+      values,
+      interval,
+      timeout,
+      maxRows: max_rows,
+    }
+  })
+  const result = { queries: [...given.packs.flatMap(queriesOf), ...own], declared: [...declared.values()] }
+  made.set(given, result)
+  return result
 }
 
 function withTenant(parameters: Parameters, tenant: string): Parameters {

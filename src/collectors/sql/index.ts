@@ -1,7 +1,7 @@
 import type { Clock } from '../../clock.ts'
 import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
 import { clickhouseAddress } from '../../config/clickhouse.ts'
-import { type ConnectionSettings, settings } from './config.ts'
+import { type ConnectionSettings, makeQueries, settings } from './config.ts'
 import { clickhouseDatabase, type Database, postgresqlDatabase } from './databases.ts'
 import * as metrics from './metrics.ts'
 import { type Query, type QuerySample, samplesOf } from './query.ts'
@@ -36,11 +36,13 @@ export const sql = defineCollector({
   health: { key: 'sql', title: 'SQL' },
   settings,
   families: Object.values(metrics),
-  declared: ({ declared }) => declared,
+  declared: (given) => makeQueries(given).declared,
+  longestWait: (given) => Math.max(...makeQueries(given).queries.map(({ timeout }) => timeout)),
   defaults: { interval: seconds(30), timeout: seconds(30) },
-  create({ connection, tenants, queries }, { clock }) {
+  create(settings, { clock }) {
+    const { connection, tenants } = settings
     const database = open(connection, clock)
-    const tasks = queries.flatMap((query) =>
+    const tasks = makeQueries(settings).queries.flatMap((query) =>
       (query.byTenant ? tenants : ['']).map((tenant) => newTask(query, tenant)),
     )
     return {

@@ -46,6 +46,25 @@ test('one is valid with its defaults', () => {
   expect(faults({ connection: clickhouse, queries: [query({ parameters: { a: 1 } })] })).toEqual([])
 })
 
+test('a run may take longer than its longest query', () => {
+  const slow = { timeout: '10s', queries: [query({ timeout: '10s' })] }
+  expect(faults(slow)).toEqual(['timeout: expected more than 10s, which a run may have to wait, got 10s'])
+  expect(faults({ ...slow, timeout: '11s' })).toEqual([])
+})
+
+test('settings are data, so that a reload sees what changed', () => {
+  const settings = (more: Record<string, unknown>) =>
+    JSON.stringify(sql.settings.parse({ connection: postgresql, queries: [query(more)] }))
+  expect(settings({})).toBe(settings({}))
+  for (const more of [
+    { sql: 'SELECT 1 AS n' },
+    { values: { n: value({ help: 'Others.' }) } },
+    { parameters: [1] },
+  ]) {
+    expect(settings(more)).not.toBe(settings({}))
+  }
+})
+
 test('a name is judged by the rules of Prometheus, and by who has it already', () => {
   const names = (more: Record<string, unknown>) =>
     faults({ queries: [query({ values: { n: value(more) } })] })

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { chmodSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { createClient } from '@clickhouse/client'
 import pg from 'pg'
@@ -313,6 +313,8 @@ describe('a configuration that asks for a write', () => {
   const folder = temporaryFolder('sql-write')
   afterAll(() => folder.remove())
   const file = join(folder.path, 'written')
+  // For the user that the server runs as.
+  chmodSync(folder.path, 0o777)
 
   const written = async () => {
     expect(existsSync(file)).toBe(false)
