@@ -17,6 +17,8 @@ export class StatementError extends Error {}
 export interface PgConnection {
   /** `request` is for messages. Errors name the backend and the request; a refusal is a `StatementError`. */
   run<T>(request: string, signal: AbortSignal, work: (client: pg.Client) => Promise<T>): Promise<T>
+  /** Ends the connection at once, without a word to a server that may not listen. */
+  drop(): void
   close(): void
 }
 
@@ -30,7 +32,6 @@ export function pgConnection(name: string, url: () => string): PgConnection {
   let session: Session | undefined
   let backend = name
 
-  /** Ends the connection at once, without a word to a server that does not listen. */
   function drop(): void {
     session?.socket.destroy()
     session = undefined
@@ -67,6 +68,7 @@ export function pgConnection(name: string, url: () => string): PgConnection {
         throw error
       }
     },
+    drop,
     close() {
       session?.client.end().catch(() => {})
       // A server that hangs would keep a connection that waits for its goodbye.

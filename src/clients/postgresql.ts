@@ -1,7 +1,7 @@
 import type { Client } from 'pg'
-import { AS_TEXT, library, pgConnection } from './pg-connection.ts'
+import { AS_TEXT, library, pgConnection, StatementError } from './pg-connection.ts'
 
-export { StatementError } from './pg-connection.ts'
+export { StatementError }
 
 export interface PostgresqlAddress {
   /** `postgresql://user:password@host:port/database`, with libpq's parameters. */
@@ -20,7 +20,12 @@ export interface PostgresqlReader {
    */
   query(sql: string, params: readonly unknown[], signal: AbortSignal): Promise<readonly PostgresqlRow[]>
   /**
-   * The same for a query of somebody else's making, through a cursor: it takes a SELECT that changes nothing and
+   * All queries of `work` in one read-only transaction, for fewer round trips and statistics of one moment. One
+   * that the server refuses leaves the others theirs.
+   */
+  together<T>(signal: AbortSignal, work: (reader: Pick<PostgresqlReader, 'query'>) => Promise<T>): Promise<T>
+  /**
+   * The same as `query` for a query of somebody else's making, through a cursor: it takes a SELECT that changes nothing and
    * no other statement, such as COPY … TO PROGRAM, and no more rows leave the server than are wanted.
    */
   select(
@@ -56,8 +61,7 @@ export function connectPostgresql(address: () => PostgresqlAddress): PostgresqlR
     signal: AbortSignal,
     work: (client: Client) => Promise<{ readonly rows: readonly PostgresqlRow[] }>,
   ): Promise<readonly PostgresqlRow[]> {
-    const request = sql.trim().split(/\s+/).slice(0, 8).join(' ')
-    return await connection.run(request, signal, async (client) => {
+    return await connection.run(requestOf(sql), signal, async (client) => {
       await client.query(beginReading(timeout ?? statementTimeout))
       try {
         return (await work(client)).rows
@@ -68,7 +72,46 @@ export function connectPostgresql(address: () => PostgresqlAddress): PostgresqlR
     })
   }
 
+  async function together<T>(
+    signal: AbortSignal,
+    work: (reader: Pick<PostgresqlReader, 'query'>) => Promise<T>,
+  ): Promise<T> {
+    const begun = await connection.run('BEGIN', signal, async (client) => {
+      await client.query(beginReading(statementTimeout))
+      return client
+    })
+    const run = <R>(request: string, signal: AbortSignal, ask: (client: Client) => Promise<R>) =>
+      connection.run(request, signal, (client) => {
+        // A new connection has no transaction yet.
+        if (client !== begun) throw new Error('the connection was lost')
+        return ask(client)
+      })
+    try {
+      const result = await work({
+        async query(sql, params, signal) {
+          try {
+            return (await run(requestOf(sql), signal, (client) => client.query(statement(sql, params)))).rows
+          } catch (error) {
+            // What was refused has ended the transaction.
+            if (error instanceof StatementError) {
+              const again = `ROLLBACK; ${beginReading(statementTimeout)}`
+              await run('ROLLBACK', signal, (client) => client.query(again))
+            }
+            throw error
+          }
+        },
+      })
+      await run('COMMIT', signal, (client) => client.query('COMMIT'))
+      return result
+    } catch (error) {
+      // No transaction stays open.
+      connection.drop()
+      throw error
+    }
+  }
+
   return {
+    together,
     query: (sql, params, signal) =>
       read(sql, undefined, signal, (client) => client.query(statement(sql, params))),
     select: (sql, params, { rows, timeout }, signal) =>
@@ -79,6 +122,8 @@ export function connectPostgresql(address: () => PostgresqlAddress): PostgresqlR
     close: () => connection.close(),
   }
 }
+
+const requestOf = (sql: string): string => sql.trim().split(/\s+/).slice(0, 8).join(' ')
 
 /** In the extended protocol a second statement in the same text, such as a COMMIT, is an error. */
 const statement = (text: string, params: readonly unknown[]) => ({

@@ -61,16 +61,18 @@ export const postgresql = defineCollector({
     ]
     return {
       async collect(batch, signal) {
-        const server = await describeServer(reader, batch, signal)
-        for (const part of parts) {
-          try {
-            await part.collect(server, batch, signal)
-          } catch (cause) {
-            // A lost connection, or a run that ends, is the failure of all.
-            if (!(cause instanceof StatementError)) throw cause
-            batch.partFailed({ request: part.name }, cause, part.families)
+        await reader.together(signal, async (reader) => {
+          const server = await describeServer(reader, batch, signal)
+          for (const part of parts) {
+            try {
+              await part.collect(server, batch, signal)
+            } catch (cause) {
+              // A lost connection, or a run that ends, is the failure of all.
+              if (!(cause instanceof StatementError)) throw cause
+              batch.partFailed({ request: part.name }, cause, part.families)
+            }
           }
-        }
+        })
         if (!pooler) return
         try {
           await collectPgbouncer(pooler, batch, AbortSignal.any([signal, AbortSignal.timeout(partTimeout)]))
@@ -94,7 +96,7 @@ const SERVER = `
     extract(epoch FROM pg_postmaster_start_time()) AS started`
 
 async function describeServer(
-  reader: PostgresqlReader,
+  reader: Pick<PostgresqlReader, 'query'>,
   batch: SampleBatch,
   signal: AbortSignal,
 ): Promise<Server> {

@@ -3,7 +3,7 @@ import type { SampleBatch } from '../../collection/collector.ts'
 import type { Family } from '../../metrics/family.ts'
 
 /** The server of one run. */
-export interface Server extends PostgresqlReader {
+export interface Server extends Pick<PostgresqlReader, 'query'> {
   /** As server_version_num: 130000 for 13.0. */
   readonly version: number
 }

@@ -381,7 +381,7 @@ describe('a frozen server', () => {
   test('fails the run at its time-out on an open connection, and the run after its return works', async () => {
     await collector.run()
     server.freeze()
-    await expect(collector.run(300)).rejects.toThrow(/^postgresql at .*: SELECT .*: .*timeout/)
+    await expect(collector.run(300)).rejects.toThrow(/^postgresql at .*: BEGIN: .*timeout/)
     server.thaw()
     await expect(collector.run()).resolves.not.toEqual([])
   })
@@ -401,6 +401,10 @@ describe('a frozen server', () => {
     await waitFor('the connection to be gone', async () => (await ask(OUR_CONNECTIONS)).length === 0, 5_000)
   })
 })
+
+const OUR_OPEN_TRANSACTIONS = `
+  SELECT pid FROM pg_stat_activity
+  WHERE application_name = 'cdc-exporter' AND xact_start IS NOT NULL AND pid <> pg_backend_pid()`
 
 const OUR_CONNECTIONS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'cdc-exporter'"
 
@@ -461,6 +465,51 @@ describe('the client', () => {
     const lost = expect(long).rejects.not.toBeInstanceOf(StatementError)
     await ask(`SELECT pg_terminate_backend(${row?.pid}, 5000)`)
     await lost
+  })
+
+  test('runs several statements in one transaction, which a refused one does not end', async () => {
+    reader = connectPostgresql(() => ({ url: server.url(), statementTimeout: 5_000 }))
+    const AT = 'SELECT now()::text AS at, pg_backend_pid() AS pid'
+    await reader.together(signal(), async (together) => {
+      const [first] = await together.query(AT, [], signal())
+      expect(await together.query(AT, [], signal())).toEqual([first])
+      await expect(together.query('SELECT * FROM nowhere', [], signal())).rejects.toBeInstanceOf(
+        StatementError,
+      )
+      const [later] = await together.query(AT, [], signal())
+      expect(later?.pid).toBe(first?.pid)
+      expect(later?.at).not.toBe(first?.at)
+      await expect(together.query('CREATE TABLE forbidden (id int)', [], signal())).rejects.toThrow(
+        'in a read-only transaction',
+      )
+    })
+    expect(await ask(OUR_OPEN_TRANSACTIONS)).toEqual([])
+  })
+
+  test('leaves no transaction open, and begins none on a connection that it did not begin on', async () => {
+    reader = connectPostgresql(() => ({ url: server.url(), statementTimeout: 5_000 }))
+    const broken = reader.together(signal(), async (together) => {
+      await together.query('SELECT 1', [], signal())
+      throw new Error('no more of it')
+    })
+    await expect(broken).rejects.toThrow('no more of it')
+    await waitFor('it to end', async () => (await ask(OUR_OPEN_TRANSACTIONS)).length === 0, 20_000)
+
+    const lost = reader.together(signal(), async (together) => {
+      const [row] = await together.query('SELECT pg_backend_pid() AS pid', [], signal())
+      await ask(`SELECT pg_terminate_backend(${row?.pid}, 5000)`)
+      // At first it may still find the connection that is being lost.
+      await waitFor(
+        'a new connection',
+        async () =>
+          String(await together.query('SELECT 1', [], signal()).catch((error) => error)).includes(
+            'the connection was lost',
+          ),
+        20_000,
+      )
+    })
+    await expect(lost).rejects.toThrow('the connection was lost')
+    await waitFor('it to end', async () => (await ask(OUR_OPEN_TRANSACTIONS)).length === 0, 20_000)
   })
 
   test('has the server give a long statement up', async () => {
