@@ -18,7 +18,7 @@ symlinkSync(join(tmpdir(), locks), join(folder.path, locks))
 const started = new Set<ChildProcess>()
 afterAll(async () => {
   for (const child of started) child.kill('SIGTERM')
-  await waitFor('the demos to end', () => [...started].every(hasEnded), 30_000)
+  await waitFor('the demos to end', () => [...started].every(hasEnded))
   folder.remove()
 })
 
@@ -105,19 +105,18 @@ test('--once checks everything, keeps what it saw, and leaves nothing', async ()
     ]),
   )
   expect(remains()).toEqual([])
-}, 240_000)
+})
 
 test.each(['redis is up', 'kafka is up', 'application clickhouse-etl are started'])(
   'Ctrl-C when %s leaves nothing',
   async (moment) => {
     const { child, ended, output } = demo()
-    await waitFor(moment, () => output.stderr.includes(moment) || hasEnded(child), 120_000)
+    await waitFor(moment, () => output.stderr.includes(moment) || hasEnded(child))
     child.kill('SIGINT')
     expect(await ended, output.stderr).toBe(0)
     expect(output.stderr).toContain(moment)
     expect(remains()).toEqual([])
   },
-  180_000,
 )
 
 test('each fault is real and becomes visible, and Ctrl-C leaves nothing', async () => {
@@ -125,7 +124,6 @@ test('each fault is real and becomes visible, and Ctrl-C leaves nothing', async 
   await waitFor(
     'the first table',
     () => running.output.stdout.includes('COLLECTOR') || hasEnded(running.child),
-    120_000,
   )
   expect(hasEnded(running.child), running.output.stderr).toBe(false)
   const daemon = /^daemon +(http:\S+)\/$/m.exec(running.output.stdout)?.[1] ?? ''
@@ -138,11 +136,11 @@ test('each fault is real and becomes visible, and Ctrl-C leaves nothing', async 
     return output.stdout
   }
   const see = (what: string, holds: (scrape: Scrape) => boolean) =>
-    waitFor(what, async (signal) => holds(await scrape(daemon, signal)), 60_000)
+    waitFor(what, async (signal) => holds(await scrape(daemon, signal)))
   const taskFailed = { connector: 'erp-postgres', task: '0', state: 'failed' }
   const journals = { table: 'journals', tenant: 'alpha' }
 
-  await see('journals to be compared', (now) => (now.value('cdc_source_rows', journals) ?? 0) >= 3)
+  await see('journals to be compared', (now) => (now.value('cdc_sink_rows', journals) ?? 0) >= 3)
   expect(await act('--break', 'drift')).toMatch(/deleted the journals \d+, \d+, \d+ of alpha/)
   await see('the drift', (now) => now.value('cdc_row_difference', journals) === 3)
   await act('--repair', 'drift')
@@ -167,4 +165,4 @@ test('each fault is real and becomes visible, and Ctrl-C leaves nothing', async 
   running.child.kill('SIGINT')
   expect(await running.ended, running.output.stderr).toBe(0)
   expect(remains()).toEqual([])
-}, 240_000)
+})

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { reservePort } from '../testbed/ports.ts'
-import { TestbedProcess, waitFor } from '../testbed/process.ts'
+import { PATIENCE_MS, TestbedProcess, waitFor } from '../testbed/process.ts'
 import { dataFolder, startProcessPart } from '../testbed/process-part.ts'
 import type { PassTimes } from './pass-times.ts'
 
@@ -45,7 +45,6 @@ export async function startMeasuredDaemon(
       env: { BENCH_PASSES: passesFile },
       logFile: join(data.path, 'cdc-exporter.log'),
       ready: async (signal) => (await fetch(`${url}/health/ready`, { signal })).ok,
-      readyWithin: 60_000,
     }),
     data,
   )
@@ -63,7 +62,7 @@ export async function startMeasuredDaemon(
     passes,
     async nextPasses(count) {
       const before = passes().length
-      const within = (count + 10) * 4 * intervalMs + 10_000
+      const within = (count + 10) * 4 * intervalMs + PATIENCE_MS
       await waitFor(`${count} passes`, () => passes().length >= before + count, within)
       return passes().slice(before, before + count)
     },

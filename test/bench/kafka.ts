@@ -378,7 +378,6 @@ async function startBareServer(body: Buffer): Promise<ProcessPart & { readonly u
     args: [bareServerFile, String(port), file],
     logFile: join(data.path, 'bare-server.log'),
     ready: async (signal) => (await fetch(url, { signal, method: 'HEAD' })).ok,
-    readyWithin: 10_000,
   })
   return { ...(await startProcessPart(server, data)), url }
 }

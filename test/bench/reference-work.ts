@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Kafka, logLevel } from 'kafkajs'
 import { BrokerConnection, failOn, parseAddress, type Request } from '../../src/clients/kafka/connection.ts'
+import { createTopics } from '../testbed/topics.ts'
 
 export interface WorkSize {
   /** Rounded down to whole topics of ten. */
@@ -34,21 +35,20 @@ export async function buildWork(bootstrap: string, size: WorkSize): Promise<Work
     (_, i) => `erp.tenant-${String(i % 21).padStart(2, '0')}.table-${String(i).padStart(3, '0')}`,
   )
   const kafka = new Kafka({ clientId: 'bench', brokers: bootstrap.split(','), logLevel: logLevel.NOTHING })
-  const admin = kafka.admin()
   const producer = kafka.producer()
-  await Promise.all([admin.connect(), producer.connect()])
+  await producer.connect()
   try {
     for (const some of slices(topics, TOPICS_A_REQUEST)) {
-      await admin.createTopics({
-        topics: some.map((topic) => ({ topic, numPartitions: PARTITIONS_A_TOPIC })),
-        timeout: 60_000,
-      })
+      await createTopics(
+        bootstrap,
+        some.map((topic) => ({ topic, numPartitions: PARTITIONS_A_TOPIC })),
+      )
       await producer.sendBatch({
         topicMessages: some.map((topic) => ({ topic, messages: recordsOf(topics.indexOf(topic)) })),
       })
     }
   } finally {
-    await Promise.all([admin.disconnect(), producer.disconnect()])
+    await producer.disconnect()
   }
   const committedOffsets = await commit(bootstrap, topics, size.groups)
   return {

@@ -52,7 +52,7 @@ test('a collector sees what others last committed, with their labels, until they
   const [first] = contexts
   expect(first?.samples('depot_stock')).toEqual([])
   await Promise.all([north.start(), south.start()])
-  await waitFor('both to have run', async () => first?.samples('depot_stock').length === 3, 20_000)
+  await waitFor('both to have run', async () => first?.samples('depot_stock').length === 3)
   const ofSouth = { labels: { target: 'south', environment: 'test', article: 'c' }, value: 7 }
   expect(first?.samples('depot_stock')).toEqual([
     { labels: { target: 'north', environment: 'test', article: 'a"b' }, value: 1 },

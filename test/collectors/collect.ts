@@ -1,12 +1,16 @@
-import { systemClock } from '../../src/clock.ts'
+import { type Clock, systemClock } from '../../src/clock.ts'
 import { type CollectorKind, type Finding, familiesOf } from '../../src/collection/collector.ts'
 import { InstanceSeries } from '../../src/metrics/batch.ts'
 import { Exposition } from '../../src/metrics/exposition.ts'
 import { reporterInMemory } from '../../src/operations/failure-log.ts'
+import { PATIENCE_MS } from '../testbed/process.ts'
 
 /** A collector outside the scheduler: each `run` is one collection, and gives what a scrape would see. */
 export interface Collecting {
-  /** Sample lines `name{labels} value`, sorted. Rejects as the collector does; `timeout` in milliseconds. */
+  /**
+   * Sample lines `name{labels} value`, sorted. Rejects as the collector does; `timeout` in milliseconds, that of
+   * patience where absent.
+   */
   run(timeout?: number): Promise<string[]>
   /** What the last run said of parts that failed. */
   readonly failedParts: readonly {
@@ -23,11 +27,12 @@ export function collecting<S>(
   kind: CollectorKind<S>,
   input: unknown,
   exposition = new Exposition(),
+  clock: Clock = systemClock,
 ): Collecting {
   const settings = kind.settings.parse(input)
   const collector = kind.create(settings, {
     target: 'test',
-    clock: systemClock,
+    clock,
     timeout: kind.defaults.timeout,
     samples: (name) => exposition.samples(name),
     failures: reporterInMemory({ target: 'test', labels: { target: 'test' } }),
@@ -40,7 +45,7 @@ export function collecting<S>(
     get failedParts() {
       return failedParts
     },
-    async run(timeout = kind.defaults.timeout) {
+    async run(timeout = PATIENCE_MS) {
       const signal = AbortSignal.timeout(timeout)
       const batch = instance.begin()
       try {

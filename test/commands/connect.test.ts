@@ -140,7 +140,7 @@ async function states(name: string): Promise<string> {
 }
 
 const untilState = (name: string, state: string) =>
-  waitFor(`${name} to be ${state}`, async () => (await states(name)).split(' ').at(-1) === state, 60_000)
+  waitFor(`${name} to be ${state}`, async () => (await states(name)).split(' ').at(-1) === state)
 
 async function connect(...args: readonly string[]): Promise<CommandResult> {
   const result = await runCommand('connect', ...args, '--config', daemon.configFile)
@@ -366,14 +366,10 @@ describe('results are what came of it', () => {
       expect((await operate('stop', 'fin-moves')).results).toMatchObject([
         { result: 'done', state: 'stopped' },
       ])
-      await waitFor(
-        'the slot to go',
-        async () => {
-          await sql("SELECT pg_drop_replication_slot('moves')")
-          return true
-        },
-        30_000,
-      )
+      await waitFor('the slot to go', async () => {
+        await sql("SELECT pg_drop_replication_slot('moves')")
+        return true
+      })
       await sql("INSERT INTO alpha.cash_accounts (name, balance) VALUES ('Safe', 1)")
       expect(await operate('resume', 'fin-moves', ...PATIENT)).toMatchObject({
         exitCode: 1,
@@ -404,14 +400,10 @@ test('forget drops what the failure log keeps, and nothing else', async () => {
     { connector: 'fin-moves', result: 'done', state: 'deleted' },
   ])
   expect(await states('fin-moves')).toBe('absent')
-  await waitFor(
-    'its failures to be over',
-    async () => {
-      const open = await runCommand('failures', 'list', '--config', daemon.configFile)
-      return open.stdout === 'no failure is open\n'
-    },
-    30_000,
-  )
+  await waitFor('its failures to be over', async () => {
+    const open = await runCommand('failures', 'list', '--config', daemon.configFile)
+    return open.stdout === 'no failure is open\n'
+  })
   const { total } = await failures()
   expect(total).toBeGreaterThanOrEqual(2)
   expect(await operate('forget', '--team', 'Finance', '--dry-run')).toMatchObject({
@@ -437,7 +429,7 @@ test('the daemon counts what the command did, and has it in its audit', async ()
         labels.operation === operation &&
         labels.result === result,
     )?.value
-  await waitFor('the forgetting to be counted', async () => (await value('forget', 'done')) === 1, 30_000)
+  await waitFor('the forgetting to be counted', async () => (await value('forget', 'done')) === 1)
   expect(await value('delete', 'done')).toBe(1)
   expect(await value('stop', 'done')).toBe(2)
   expect(await value('pause', 'done')).toBe(1)

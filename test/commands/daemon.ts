@@ -100,7 +100,6 @@ export async function startDaemon(
   await waitFor(
     'the daemon to run',
     () => over || parsed().some(({ message }) => message === 'cdc-exporter is running'),
-    30_000,
   )
   const port = parsed().find(({ message }) => message === 'cdc-exporter is running')?.port
   if (over || typeof port !== 'number')

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { commitOffsets } from '../testbed/offsets.ts'
 import { type KafkaPart, startKafka } from '../testbed/parts/kafka.ts'
+import { createTopics } from '../testbed/topics.ts'
 import { runCommand } from './daemon.ts'
 
 let part: KafkaPart
@@ -13,13 +14,7 @@ let config: string
 beforeAll(async () => {
   part = await startKafka()
   const client = new Kafka({ brokers: [part.bootstrap], clientId: 'test', logLevel: logLevel.NOTHING })
-  const admin = client.admin()
-  await admin.connect()
-  await admin.createTopics({
-    waitForLeaders: true,
-    topics: [{ topic: 'erp.alpha.journals' }, { topic: 'erp.bravo.journals' }],
-  })
-  await admin.disconnect()
+  await createTopics(part.bootstrap, [{ topic: 'erp.alpha.journals' }, { topic: 'erp.bravo.journals' }])
   const producer = client.producer()
   await producer.connect()
   await producer.send({
@@ -41,6 +36,9 @@ beforeAll(async () => {
           kind: 'kafka',
           target: 'erp',
           brokers: part.bootstrap,
+          broker_timeout: '1m',
+          interval: '5m',
+          timeout: '5m',
           topics: [{ match: '^erp\\.(?<tenant>[^.]+)\\.(?<table>.+)$', team: 'Finance' }],
         },
       ],

@@ -25,15 +25,20 @@ afterEach(async () => {
 
 const votes = () => ({ kind: 'redis', target: 'votes', url: redis.url, queues: ['votes'], interval: '1s' })
 
-const run = (name: string, target: string) => `cdc_collector_${name}{target="${target}",collector="redis"}`
+/** Runs that went well: on a busy machine one may take longer than its time-out. */
+async function goodRuns(daemon: Daemon, target: string): Promise<number> {
+  const labels = `target="${target}",collector="redis"`
+  const runs = (await daemon.sample(`cdc_collector_runs_total{${labels}}`)) ?? 0
+  let failed = 0
+  for (const reason of ['error', 'timeout']) {
+    failed += (await daemon.sample(`cdc_collector_failures_total{${labels},reason="${reason}"}`)) ?? 0
+  }
+  return runs - failed
+}
 
-/** Until the instance has run this often. */
+/** Until the instance has run well this often. */
 async function hasRun(daemon: Daemon, target: string, times: number): Promise<void> {
-  await waitFor(
-    `${times} runs of ${target}`,
-    async () => ((await daemon.sample(run('runs_total', target))) ?? 0) >= times,
-    30_000,
-  )
+  await waitFor(`${times} runs of ${target}`, async () => (await goodRuns(daemon, target)) >= times)
 }
 
 test('from a configuration file to a scrape, until SIGTERM', async () => {
@@ -41,7 +46,7 @@ test('from a configuration file to a scrape, until SIGTERM', async () => {
   await client.connect()
   await client.rPush('votes', ['a', 'b', 'c'])
   client.destroy()
-  daemon = await startDaemon([votes()])
+  daemon = await startDaemon([{ ...votes(), interval: '1h', timeout: '5m' }])
   await hasRun(daemon, 'votes', 1)
   expect(await daemon.sample('redis_queue_length{target="votes",queue="votes"}')).toBe(3)
   expect(await daemon.sample('cdc_config_last_reload_successful')).toBe(1)
@@ -93,11 +98,11 @@ describe('SIGHUP', () => {
     const running = await startDaemon([votes(), { ...votes(), target: 'old' }])
     daemon = running
     await hasRun(running, 'votes', 2)
-    const before = (await running.sample(run('runs_total', 'votes'))) ?? 0
+    const before = await goodRuns(running, 'votes')
     running.configure({ web, collectors: [votes(), { ...votes(), target: 'new', queues: ['other'] }] })
     running.kill('SIGHUP')
     await hasRun(running, 'new', 1)
-    expect(await running.sample(run('runs_total', 'votes'))).toBeGreaterThanOrEqual(before)
+    expect(await goodRuns(running, 'votes')).toBeGreaterThanOrEqual(before)
     expect(await running.sample('redis_queue_length{target="new",queue="other"}')).toBe(0)
     expect(await running.get('/metrics')).not.toContain('target="old"')
     expect(await running.sample('cdc_config_last_reload_successful')).toBe(1)
@@ -110,7 +115,7 @@ describe('SIGHUP', () => {
     running.configure({ web, collectors: [{ ...votes(), queues: ['votes', 'other'] }] })
     running.kill('SIGHUP')
     const series = 'redis_queue_length{target="votes",queue="other"}'
-    await waitFor('the new queue', async () => (await running.sample(series)) === 0, 30_000)
+    await waitFor('the new queue', async () => (await running.sample(series)) === 0)
     const lines = (await running.get('/metrics')).split('\n')
     const names = lines
       .filter((line) => line !== '' && !line.startsWith('#'))
@@ -123,13 +128,15 @@ describe('SIGHUP', () => {
     daemon = running
     await hasRun(running, 'votes', 2)
     const loadedAt = await running.sample('cdc_config_last_reload_success_timestamp_seconds')
-    const before = (await running.sample(run('runs_total', 'votes'))) ?? 0
+    const before = await goodRuns(running, 'votes')
     running.configure({ web, collectors: [{ ...votes(), target: 'new', urll: 'x' }] })
     running.kill('SIGHUP')
     const successful = (wanted: number) => async () =>
       (await running.sample('cdc_config_last_reload_successful')) === wanted
-    await waitFor('the refusal to show', successful(0), 30_000)
-    const [refusal] = running.log().filter(({ message }) => message === 'configuration refused')
+    await waitFor('the refusal to show', successful(0))
+    const refusals = () => running.log().filter(({ message }) => message === 'configuration refused')
+    await waitFor('the refusal in the log', () => refusals().length > 0)
+    const [refusal] = refusals()
     expect(refusal).toMatchObject({
       level: 'ERROR',
       faults: [expect.stringMatching(/config\.yaml:\d+:\d+: collectors\[0\]\.urll: unknown key/)],
@@ -140,8 +147,8 @@ describe('SIGHUP', () => {
 
     running.configure({ web, collectors: [votes()] })
     running.kill('SIGHUP')
-    await waitFor('the good file to be in force', successful(1), 30_000)
-    expect(await running.sample(run('runs_total', 'votes'))).toBeGreaterThan(before)
+    await waitFor('the good file to be in force', successful(1))
+    expect(await goodRuns(running, 'votes')).toBeGreaterThan(before)
   })
 
   test('many in a row end in the last file', async () => {
@@ -192,7 +199,6 @@ test('no password of the configuration is in the log, the metrics, the health or
     await waitFor(
       'every collector to have failed',
       async () => (await fetch(`${running.url}/health/ready`)).ok,
-      30_000,
     )
     const health = JSON.parse(await running.get('/health')) as { checks: Record<string, { status: string }> }
     expect(Object.values(health.checks).map(({ status }) => status)).toEqual(backends.map(() => 'unhealthy'))
@@ -201,7 +207,6 @@ test('no password of the configuration is in the log, the metrics, the health or
       () =>
         running.log().filter(({ level }) => level === 'ERROR' || level === 'WARNING').length >=
         backends.length,
-      30_000,
     )
     const texts = [
       running.output(),

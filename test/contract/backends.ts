@@ -12,6 +12,7 @@ import { startPm2 } from '../testbed/parts/pm2.ts'
 import { startPostgres } from '../testbed/parts/postgres.ts'
 import { startRedis } from '../testbed/parts/redis.ts'
 import { waitFor } from '../testbed/process.ts'
+import { createTopics } from '../testbed/topics.ts'
 
 /** What the contract needs of the real part behind a kind. */
 export interface Backend {
@@ -54,11 +55,7 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
         topic: 'lines',
         file,
       })
-      await waitFor(
-        `${name} to run`,
-        async () => (await part.status(name))?.tasks[0]?.state === 'RUNNING',
-        60_000,
-      )
+      await waitFor(`${name} to run`, async () => (await part.status(name))?.tasks[0]?.state === 'RUNNING')
     }
     return {
       settings: { urls: part.url },
@@ -67,7 +64,7 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
         label: 'connector="goes"',
         async remove() {
           await part.deleteConnector('goes')
-          await waitFor('Connect to forget it', async () => !(await part.status('goes')), 30_000)
+          await waitFor('Connect to forget it', async () => !(await part.status('goes')))
         },
       },
       async remove() {
@@ -107,11 +104,9 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
 
   async kafka() {
     const part = await startKafka()
-    await withAdmin(part.bootstrap, (admin) =>
-      admin.createTopics({
-        topics: ['stays', 'goes'].map((topic) => ({ topic, numPartitions: 2 })),
-        waitForLeaders: true,
-      }),
+    await createTopics(
+      part.bootstrap,
+      ['stays', 'goes'].map((topic) => ({ topic, numPartitions: 2 })),
     )
     return {
       settings: { brokers: part.bootstrap },
@@ -124,7 +119,6 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
             await waitFor(
               'Kafka to have deleted it',
               async () => !(await admin.listTopics()).includes('goes'),
-              20_000,
             )
           }),
       },

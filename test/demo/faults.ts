@@ -5,7 +5,7 @@ import { createClient } from '@clickhouse/client'
 import pg from 'pg'
 import { erpSlot } from '../testbed/erp/schema.ts'
 import { erpConnector, etlApp } from '../testbed/pipeline.ts'
-import { descendants, waitFor } from '../testbed/process.ts'
+import { descendants, PATIENCE_MS, waitFor } from '../testbed/process.ts'
 import type { RunningDemo } from './running.ts'
 
 interface Fault {
@@ -90,30 +90,26 @@ export const faults: Readonly<Record<string, Fault>> = {
 async function dropSlot(url: string): Promise<void> {
   await withPostgres(url, (client) =>
     // Debezium connects again by itself: it may be faster than we are.
-    waitFor(
-      `the slot ${erpSlot} to be dropped`,
-      async () => {
-        await client.query(
-          `SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots
+    waitFor(`the slot ${erpSlot} to be dropped`, async () => {
+      await client.query(
+        `SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots
            WHERE slot_name = $1 AND active`,
-          [erpSlot],
-        )
-        const { rowCount } = await client.query(
-          `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1`,
-          [erpSlot],
-        )
-        return rowCount === 1
-      },
-      10_000,
-    ),
+        [erpSlot],
+      )
+      const { rowCount } = await client.query(
+        `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1`,
+        [erpSlot],
+      )
+      return rowCount === 1
+    }),
   )
 }
 
 async function withPostgres(url: string, action: (client: pg.Client) => Promise<unknown>): Promise<void> {
   const client = new pg.Client({
     connectionString: url,
-    connectionTimeoutMillis: 5_000,
-    query_timeout: 10_000,
+    connectionTimeoutMillis: 60_000,
+    query_timeout: 60_000,
   })
   await client.connect()
   try {
@@ -125,21 +121,17 @@ async function withPostgres(url: string, action: (client: pg.Client) => Promise<
 
 /** Connect says 409 during a rebalance, and 400 to DELETE until the tasks have stopped. */
 async function request(method: string, url: string): Promise<void> {
-  await waitFor(
-    `Connect to take ${method} ${url}`,
-    async (signal) => {
-      const response = await fetch(url, { method, signal })
-      if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
-      return true
-    },
-    30_000,
-  )
+  await waitFor(`Connect to take ${method} ${url}`, async (signal) => {
+    const response = await fetch(url, { method, signal })
+    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
+    return true
+  })
 }
 
 async function pm2(home: string, command: 'stop' | 'restart', app: string): Promise<void> {
   const commandLine = createRequire(import.meta.url).resolve('pm2/bin/pm2')
   await promisify(execFile)(process.execPath, [commandLine, command, app], {
     env: { ...process.env, PM2_HOME: home, PM2_DISABLE_VERSION_CHECK: 'true', PM2_NO_INTERACTION: 'true' },
-    timeout: 30_000,
+    timeout: PATIENCE_MS,
   })
 }

@@ -12,7 +12,7 @@ import { watch } from './watch.ts'
 // Exit codes: 0 good, 1 failed, 2 bad usage.
 
 /** For all of `--once`, from the first part to the last check. */
-const ONCE_WITHIN_MS = 180_000
+const ONCE_WITHIN_MS = 480_000
 
 interface Options {
   readonly once?: boolean

@@ -5,8 +5,6 @@ import { type Rates, rateMeter } from './rates.ts'
 import { type Scrape, scrape } from './scrape.ts'
 import type { Demo } from './start.ts'
 
-const CHECKED_WITHIN_MS = 90_000
-
 /** Names that the demo's pipeline must give, by kind of collector. */
 const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   kafka: [
@@ -48,22 +46,17 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
 export async function checkOnce({ addresses, prometheus }: Demo): Promise<{ scrape: Scrape; rates: Rates }> {
   const meter = rateMeter()
   let latest: { scrape: Scrape; rates: Rates } | undefined
-  await waitFor(
-    'every collector to have its series and Prometheus to have them',
-    async (signal) => {
-      const answer = await scrape(addresses.daemon, signal)
-      latest = { scrape: answer, rates: meter(answer) }
-      requireCollected(answer)
-      const [target] = await prometheus.targets()
-      if (target?.health !== 'up')
-        throw new Error(`Prometheus's target is ${target?.health}: ${target?.lastError}`)
-      for (const query of ['up{job="cdc-exporter"} == 1', 'kafka_consumergroup_lag_sum{target="erp"}'])
-        if ((await prometheus.query(query)).length === 0)
-          throw new Error(`Prometheus has nothing for ${query}`)
-      return true
-    },
-    CHECKED_WITHIN_MS,
-  )
+  await waitFor('every collector to have its series and Prometheus to have them', async (signal) => {
+    const answer = await scrape(addresses.daemon, signal)
+    latest = { scrape: answer, rates: meter(answer) }
+    requireCollected(answer)
+    const [target] = await prometheus.targets()
+    if (target?.health !== 'up')
+      throw new Error(`Prometheus's target is ${target?.health}: ${target?.lastError}`)
+    for (const query of ['up{job="cdc-exporter"} == 1', 'kafka_consumergroup_lag_sum{target="erp"}'])
+      if ((await prometheus.query(query)).length === 0) throw new Error(`Prometheus has nothing for ${query}`)
+    return true
+  })
   if (latest === undefined) throw new Error('nothing was scraped')
   return latest
 }
@@ -98,7 +91,7 @@ const ANSWERS = {
 export async function saveAnswers(dir: string, daemon: string): Promise<void> {
   mkdirSync(dir, { recursive: true })
   for (const [file, path] of Object.entries(ANSWERS)) {
-    const response = await fetch(`${daemon}${path}`, { signal: AbortSignal.timeout(5_000) })
+    const response = await fetch(`${daemon}${path}`, { signal: AbortSignal.timeout(60_000) })
     if (!response.ok) throw new Error(`the daemon answered ${response.status} to ${path}`)
     writeFileSync(join(dir, file), await response.text())
   }

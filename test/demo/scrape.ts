@@ -10,7 +10,7 @@ export interface Scrape {
 }
 
 /** Asks the daemon. Rejects when it does not answer, or not in the text format. */
-export async function scrape(daemon: string, signal = AbortSignal.timeout(5_000)): Promise<Scrape> {
+export async function scrape(daemon: string, signal = AbortSignal.timeout(60_000)): Promise<Scrape> {
   const response = await fetch(`${daemon}/metrics`, { signal })
   if (!response.ok) throw new Error(`the daemon answered ${response.status} to /metrics`)
   return scrapeOf(await response.text())

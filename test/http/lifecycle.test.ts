@@ -123,7 +123,7 @@ describe('POST /-/collect', () => {
       status: 202,
       body: { status: 'started' },
     })
-    await waitFor('the run', async () => (await metric('cdc_collector_runs_total', 'nightly')) === 3, 10_000)
+    await waitFor('the run', async () => (await metric('cdc_collector_runs_total', 'nightly')) === 3)
     expect((await fetch(`${daemon.url}/-/collect`)).status).toBe(405)
     expect((await post('/-/collect?target=off')).status).toBe(404)
   })

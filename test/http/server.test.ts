@@ -35,7 +35,7 @@ const json = async (path: string): Promise<unknown> => JSON.parse(await text(pat
 
 /** Until every collector has finished a run. */
 async function ready(): Promise<void> {
-  await waitFor('every first run', async () => (await ask('/health/ready')).status === 200, 20_000)
+  await waitFor('every first run', async () => (await ask('/health/ready')).status === 200)
 }
 
 const nuts = (count: number) => async (batch: SampleBatch) => batch.add(stock, { article: 'nut' }, count)
@@ -48,23 +48,19 @@ describe('/metrics', () => {
     served = await serve(new Map([['north', nuts(3)]]), [{ kind: 'depot', target: 'north', ...quiet }])
     await ready()
     // The daemon's own metrics move by themselves; both are taken until no refresh came between.
-    await waitFor(
-      'two scrapes of one snapshot',
-      async () => {
-        const plain = await ask('/metrics')
-        const packed = await ask('/metrics', { 'accept-encoding': 'gzip' })
-        expect(plain.headers['content-encoding']).toBeUndefined()
-        expect(packed.headers['content-encoding']).toBe('gzip')
-        for (const { status, headers, body } of [plain, packed]) {
-          expect(status).toBe(200)
-          expect(headers['content-length']).toBe(String(body.length))
-          expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
-          expect(headers.vary).toBe('Accept-Encoding')
-        }
-        return gunzipSync(packed.body).equals(plain.body)
-      },
-      20_000,
-    )
+    await waitFor('two scrapes of one snapshot', async () => {
+      const plain = await ask('/metrics')
+      const packed = await ask('/metrics', { 'accept-encoding': 'gzip' })
+      expect(plain.headers['content-encoding']).toBeUndefined()
+      expect(packed.headers['content-encoding']).toBe('gzip')
+      for (const { status, headers, body } of [plain, packed]) {
+        expect(status).toBe(200)
+        expect(headers['content-length']).toBe(String(body.length))
+        expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
+        expect(headers.vary).toBe('Accept-Encoding')
+      }
+      return gunzipSync(packed.body).equals(plain.body)
+    })
     const body = await text('/metrics')
     expect(body).toMatch(/^depot_stock\{target="north",article="nut"\} +3$/m)
     expect(body).toMatch(/^cdc_exporter_build_info\{version="1\.2\.3",/m)
@@ -132,11 +128,7 @@ describe('/metrics', () => {
       [{ kind: 'depot', target: 'north', interval: '200ms', timeout: '200ms' }],
     )
     // A run of so many series may take longer than its time-out at the first time; then the next one shows them.
-    await waitFor(
-      'the series to show',
-      async () => (await text('/metrics')).includes('article-119999'),
-      30_000,
-    )
+    await waitFor('the series to show', async () => (await text('/metrics')).includes('article-119999'))
     const socket = connect(served.app.port, '127.0.0.1')
     socket.write('GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n')
     await once(socket, 'readable')
@@ -147,10 +139,8 @@ describe('/metrics', () => {
     // Three commits at least, so that every buffer would have been written again.
     for (const next of [22, 333, 4444]) {
       value = next
-      await waitFor(
-        `${next} to show`,
-        async () => new RegExp(`^depot_stock.*article-0"\\} +${next}$`, 'm').test(await text('/metrics')),
-        30_000,
+      await waitFor(`${next} to show`, async () =>
+        new RegExp(`^depot_stock.*article-0"\\} +${next}$`, 'm').test(await text('/metrics')),
       )
     }
     expect(await runs()).toBeGreaterThan(before)
@@ -229,15 +219,11 @@ describe('health', () => {
       { kind: 'depot', target: 'off', enabled: false },
     ])
     expect(await ask('/health/live')).toMatchObject({ status: 200 })
-    await waitFor(
-      'only the slow one to be missing',
-      async () => {
-        const { status, body } = await ask('/health/ready')
-        expect(status).toBe(503)
-        return body.toString() === '{"status":"not ready","waiting_for":["depot/slow"]}\n'
-      },
-      20_000,
-    )
+    await waitFor('only the slow one to be missing', async () => {
+      const { status, body } = await ask('/health/ready')
+      expect(status).toBe(503)
+      return body.toString() === '{"status":"not ready","waiting_for":["depot/slow"]}\n'
+    })
     expect(health.parse(await json('/health'))).toMatchObject({
       status: 'degraded',
       checks: { depot_connection_slow: { status: 'unknown', message: 'Depot has not been read yet' } },
@@ -315,14 +301,13 @@ describe('health', () => {
       },
     })
     depots.set('north', nuts(1))
-    await waitFor('one to recover', async () => (await state()).status === 'degraded', 20_000)
+    await waitFor('one to recover', async () => (await state()).status === 'degraded')
     depots.set('south', async (batch: SampleBatch) =>
       batch.partFailed({ article: 'nut' }, new Error('rusty')),
     )
     await waitFor(
       'a part to be missing',
       async () => (await state()).checks.depot_connection_south?.status === 'degraded',
-      20_000,
     )
     expect(await state()).toMatchObject({
       status: 'degraded',

@@ -29,7 +29,7 @@ beforeAll(async () => {
       file,
       'api.token': SECRET,
     })
-    await waitFor(name, async () => (await worker.status(name))?.tasks[0]?.state === 'RUNNING', 30_000)
+    await waitFor(name, async () => (await worker.status(name))?.tasks[0]?.state === 'RUNNING')
   }
   const tokensFile = join(worker.folder, 'tokens.yaml')
   writeFileSync(
@@ -110,12 +110,13 @@ test('an operation answers with what came of it; a dry run changes nothing', asy
   expect((await ask('admin', 'DELETE', 'connectors/erp/fin-lines')).body).toMatchObject({
     items: [{ result: 'done', state: 'deleted' }],
   })
-  expect(await worker.status('fin-lines')).toBeUndefined()
+  // Connect forgets the state a moment after the connector.
+  await waitFor('it to go', async () => (await worker.status('fin-lines')) === undefined)
 })
 
 test('each is counted and audited, refusals too, and no secret is told', async () => {
   const series = 'kafka_connect_operations_total{target="erp",operation="stop",result="done"}'
-  await waitFor('the counter', async () => (await daemon.sample(series)) === 1, 15_000)
+  await waitFor('the counter', async () => (await daemon.sample(series)) === 1)
   const { body } = await ask('admin', 'GET', 'audit')
   const lines = (body.items as readonly Readonly<Record<string, string>>[]).map(
     ({ who, operation, object, result }) => `${who} ${operation} ${object} ${result}`,

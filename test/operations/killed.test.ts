@@ -39,9 +39,9 @@ async function runAndKill(more: number): Promise<number> {
   })
   closeSync(before)
   const ended = once(daemon, 'exit')
-  await waitFor('reports', () => reported() > 0, 30_000)
+  await waitFor('reports', () => reported() > 0)
   const first = reported()
-  await waitFor('more reports', () => reported() > first + more, 30_000)
+  await waitFor('more reports', () => reported() > first + more)
   daemon.kill('SIGKILL')
   await ended
   return reported()
@@ -77,4 +77,4 @@ test('the failure log is whole after kill -9 in the middle of its writing, again
   })
   expect(log.statistics({ target: 'erp' })).toMatchObject({ open: 5, resolved: kept - 5 })
   store.close()
-}, 120_000)
+})

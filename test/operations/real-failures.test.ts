@@ -10,6 +10,7 @@ import { temporaryFolder } from '../testbed/part.ts'
 import { type ConnectPart, startConnect } from '../testbed/parts/connect.ts'
 import { type KafkaPart, startKafka } from '../testbed/parts/kafka.ts'
 import { waitFor } from '../testbed/process.ts'
+import { createTopics } from '../testbed/topics.ts'
 
 const folder = temporaryFolder('real-failures')
 const { token, hash } = newToken()
@@ -21,10 +22,7 @@ beforeAll(async () => {
   kafka = await startKafka()
   connect = await startConnect({ bootstrap: kafka.bootstrap })
   const client = new Kafka({ brokers: [kafka.bootstrap], logLevel: logLevel.NOTHING })
-  const admin = client.admin()
-  await admin.connect()
-  await admin.createTopics({ topics: [{ topic: 'lines' }], waitForLeaders: true })
-  await admin.disconnect()
+  await createTopics(kafka.bootstrap, [{ topic: 'lines' }])
   const producer = client.producer()
   await producer.connect()
   await producer.send({ topic: 'lines', messages: [{ value: 'this is no JSON' }] })
@@ -39,7 +37,7 @@ beforeAll(async () => {
     config: {
       state_dir: 'state',
       api: { tokens_file: 'tokens.yaml' },
-      defaults: { interval: '500ms', timeout: '500ms' },
+      defaults: { interval: '3s', timeout: '3s' },
       collectors: [{ kind: 'connect', target: 'erp', environment: 'production', urls: connect.url }],
     },
   })
@@ -75,14 +73,10 @@ async function ask<T>(path: string, method = 'GET'): Promise<T> {
 /** What is open, once there are so many. */
 async function open(count: number): Promise<readonly Failure[]> {
   let items: readonly Failure[] = []
-  await waitFor(
-    `${count} open failures`,
-    async () => {
-      items = (await ask<{ items: readonly Failure[] }>('failures?state=open')).items
-      return items.length === count
-    },
-    60_000,
-  )
+  await waitFor(`${count} open failures`, async () => {
+    items = (await ask<{ items: readonly Failure[] }>('failures?state=open')).items
+    return items.length === count
+  })
   return items
 }
 
@@ -114,7 +108,7 @@ test('a task that fails is kept with its cause over kill -9, resolved by hand, a
 
   await daemon.kill()
   await daemon.start()
-  await waitFor('a run', async () => (await daemon.health()).status === 'healthy', 30_000)
+  await waitFor('a run', async () => (await daemon.health()).status === 'healthy')
   expect(await open(1)).toEqual([failure])
 
   const shown = await runCommand('failures', 'show', String(id), '--config', daemon.configFile)
@@ -132,14 +126,10 @@ test('a task that fails is kept with its cause over kill -9, resolved by hand, a
   // A run is in the log a moment before it is in the exposition.
   let series = await daemon.scrape()
   const value = (name: string) => series.find((sample) => sample.name === name)?.value
-  await waitFor(
-    'the recovery as a series',
-    async () => {
-      series = await daemon.scrape()
-      return value('kafka_connect_recoveries_total') === 1
-    },
-    30_000,
-  )
+  await waitFor('the recovery as a series', async () => {
+    series = await daemon.scrape()
+    return value('kafka_connect_recoveries_total') === 1
+  })
   expect(value('kafka_connect_failures_total')).toBe(1)
 
   const kept = readdirSync(join(folder.path, 'state')).map((file) => join(folder.path, 'state', file))

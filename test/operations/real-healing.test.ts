@@ -71,7 +71,7 @@ async function putFailing(name: string): Promise<void> {
     file: join(outputOf(name), 'lines.txt'),
     'consumer.override.auto.offset.reset': 'earliest',
   })
-  await waitFor(`${name} to fail`, async () => (await taskOf(name)) === 'FAILED', 60_000)
+  await waitFor(`${name} to fail`, async () => (await taskOf(name)) === 'FAILED')
 }
 
 const taskOf = async (name: string) => (await connect.status(name))?.tasks[0]?.state

@@ -89,15 +89,12 @@ test('a new kind takes one folder and one line, and the daemon scrapes it', asyn
   const before = readFileSync(index, 'utf8')
   writeFileSync(index, registered(before))
 
-  const daemon = await startDaemon([{ kind: 'example', target: 'first', items: ['a', 'b'] }], {
-    entry: join(copy.path, 'src/main.ts'),
-  })
+  const daemon = await startDaemon(
+    [{ kind: 'example', target: 'first', items: ['a', 'b'], interval: '1h', timeout: '1m' }],
+    { entry: join(copy.path, 'src/main.ts') },
+  )
   try {
-    await waitFor(
-      'its first run',
-      async () => (await daemon.sample('example_up{target="first"}')) === 1,
-      20_000,
-    )
+    await waitFor('its first run', async () => (await daemon.sample('example_up{target="first"}')) === 1)
     expect(await daemon.sample('example_items{target="first",item="b"}')).toBe(1)
     expect(await daemon.sample('example_reads_total{target="first"}')).toBeGreaterThan(0)
     expect(JSON.parse(await daemon.get('/health'))).toMatchObject({

@@ -45,7 +45,6 @@ export async function startDaemon({ config, folder }: DaemonOptions): Promise<Da
     cwd: data.path,
     logFile: join(data.path, 'cdc-exporter.log'),
     ready: async (signal) => (await fetch(`${url}/health/ready`, { signal })).ok,
-    readyWithin: 60_000,
   })
   const part = await startProcessPart(daemon, data)
   return {
@@ -62,7 +61,7 @@ function webOf({ web }: Readonly<Record<string, unknown>>): object {
 }
 
 async function get(address: string): Promise<Response> {
-  const response = await fetch(address, { signal: AbortSignal.timeout(10_000) })
+  const response = await fetch(address, { signal: AbortSignal.timeout(60_000) })
   if (!response.ok) throw new Error(`${address} answered ${response.status}: ${await response.text()}`)
   return response
 }
@@ -71,7 +70,7 @@ async function get(address: string): Promise<Response> {
 export function collectorsOf(pipeline: Pipeline): readonly Readonly<Record<string, unknown>>[] {
   const { kafka, connect, postgres, clickhouse, redis, pm2 } = pipeline
   return [
-    { kind: 'kafka', target: 'erp', brokers: kafka.bootstrap, broker_timeout: '500ms' },
+    { kind: 'kafka', target: 'erp', brokers: kafka.bootstrap },
     { kind: 'connect', target: 'erp', urls: connect.url },
     { kind: 'postgresql', target: 'erp', url: postgres.url('erp') },
     { kind: 'clickhouse', target: 'erp', url: clickhouse.url, database: 'erp' },

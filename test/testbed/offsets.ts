@@ -1,5 +1,5 @@
 import { BrokerConnection, failOn, parseAddress, type Request } from '../../src/clients/kafka/connection.ts'
-import { waitFor } from './process.ts'
+import { PATIENCE_MS, waitFor } from './process.ts'
 
 /** Topic → partition → offset. */
 export type Offsets = Readonly<Record<string, Readonly<Record<number, number>>>>
@@ -11,21 +11,17 @@ const PLAIN = { tls: undefined, sasl: undefined }
  * admin joins the group for each topic, which takes seconds.
  */
 export async function commitOffsets(bootstrap: string, group: string, offsets: Offsets): Promise<void> {
-  const signal = AbortSignal.timeout(30_000)
+  const signal = AbortSignal.timeout(PATIENCE_MS)
   const [seed = ''] = bootstrap.split(',')
-  const any = await BrokerConnection.open(parseAddress(seed), PLAIN, 10_000, signal)
+  const any = await BrokerConnection.open(parseAddress(seed), PLAIN, PATIENCE_MS, signal)
   let coordinator: BrokerConnection | undefined
   try {
-    await waitFor(
-      `the coordinator of ${group}`,
-      async () => {
-        const address = await any.send(findCoordinator(group), signal)
-        coordinator = await BrokerConnection.open(address, PLAIN, 10_000, signal)
-        await coordinator.send(offsetCommit(group, offsets), signal)
-        return true
-      },
-      20_000,
-    )
+    await waitFor(`the coordinator of ${group}`, async () => {
+      const address = await any.send(findCoordinator(group), signal)
+      coordinator = await BrokerConnection.open(address, PLAIN, PATIENCE_MS, signal)
+      await coordinator.send(offsetCommit(group, offsets), signal)
+      return true
+    })
   } finally {
     any.close()
     coordinator?.close()

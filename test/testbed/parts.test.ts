@@ -11,10 +11,11 @@ import { type Pm2Part, startPm2 } from './parts/pm2.ts'
 import { type PostgresPart, startPostgres } from './parts/postgres.ts'
 import { type PrometheusPart, startPrometheus } from './parts/prometheus.ts'
 import { type RedisPart, startRedis } from './parts/redis.ts'
-import { descendants, waitFor } from './process.ts'
+import { descendants, PATIENCE_MS, waitFor } from './process.ts'
 import type { ProcessPart } from './process-part.ts'
 
-const TIME_LIMIT = 1_000
+/** How long what is frozen is asked, in milliseconds. */
+const FROZEN_MS = 1_000
 
 const started: ProcessPart[] = []
 afterAll(() => Promise.all(started.map((part) => part.remove())))
@@ -29,32 +30,36 @@ const notifyNobody = { route: { receiver: 'nobody' }, receivers: [{ name: 'nobod
 
 /** One entry a kind: how to start it, and one question over its network interface that rejects unanswered. */
 const kinds = {
-  postgres: kind(startPostgres, (part) => queryPostgres(part, 'SELECT 1')),
+  postgres: kind(startPostgres, (part, limit) => queryPostgres(part, 'SELECT 1', limit)),
   'postgres 15': kind(
     () => startPostgres({ version: '15' }),
-    (part) => queryPostgres(part, 'SELECT 1'),
+    (part, limit) => queryPostgres(part, 'SELECT 1', limit),
   ),
   pgbouncer: kind(
     // Its console answers without the server.
     () => startPgbouncer({ url: () => 'postgresql://postgres@127.0.0.1:5432/postgres' }),
-    (part) => queryPostgres({ url: () => part.url('pgbouncer') }, 'SHOW VERSION'),
+    (part, limit) => queryPostgres({ url: () => part.url('pgbouncer') }, 'SHOW VERSION', limit),
   ),
   redis: kind(startRedis, pingRedis),
-  pm2: kind(startPm2, (part) => within(part.pidOf('nothing').catch(expectNoSuchApplication))),
+  pm2: kind(startPm2, (part, limit) => within(part.pidOf('nothing').catch(expectNoSuchApplication), limit)),
   prometheus: kind(
     () => startPrometheus({ config: scrapeNothing }),
-    (part) => fetchAnswer(`${part.url}/-/healthy`),
+    (part, limit) => fetchAnswer(`${part.url}/-/healthy`, limit),
   ),
   alertmanager: kind(
     () => startAlertmanager({ config: notifyNobody }),
-    (part) => fetchAnswer(`${part.url}/-/healthy`),
+    (part, limit) => fetchAnswer(`${part.url}/-/healthy`, limit),
   ),
 }
 
-function kind<P extends ProcessPart>(start: () => Promise<P>, ask: (part: P) => Promise<unknown>) {
+/** `ask` gives up after `limit` milliseconds. */
+function kind<P extends ProcessPart>(
+  start: () => Promise<P>,
+  ask: (part: P, limit: number) => Promise<unknown>,
+) {
   return async () => {
     const part = await keep(start())
-    return { part, ask: () => ask(part) }
+    return { part, ask: (limit = PATIENCE_MS) => ask(part, limit) }
   }
 }
 
@@ -65,7 +70,7 @@ describe.each(Object.entries(kinds))('%s', (_, start) => {
     await other.ask()
 
     part.freeze()
-    await expect(ask()).rejects.toThrow()
+    await expect(ask(FROZEN_MS)).rejects.toThrow()
     await other.ask()
     part.thaw()
     await ask()
@@ -141,14 +146,12 @@ test('prometheus scrapes, and answers queries', async () => {
       },
     }),
   )
-  await waitFor(
-    'a scrape',
-    async () => (await prometheus.query('up == 1')).some(({ labels }) => labels.job === 'alertmanager'),
-    10_000,
-  )
-  expect(await prometheus.targets()).toMatchObject([
-    { labels: { job: 'alertmanager' }, health: 'up', lastError: '' },
-  ])
+  await waitFor('a scrape', async () => {
+    expect(await prometheus.targets()).toMatchObject([
+      { labels: { job: 'alertmanager' }, health: 'up', lastError: '' },
+    ])
+    return (await prometheus.query('up == 1')).some(({ labels }) => labels.job === 'alertmanager')
+  })
   expect(await prometheus.query('vector(1) / 0')).toMatchObject([{ labels: {}, value: Infinity }])
   await expect(prometheus.query('up{')).rejects.toThrow('parse error')
 })
@@ -185,7 +188,7 @@ describe('applications of pm2', () => {
     await hasStarted(pm2, 'etl')
     const etl = await pm2.pidOf('etl')
     process.kill(pm2.process.pid, 'SIGKILL')
-    await waitFor('the daemon to end', () => !pm2.process.running, 5_000)
+    await waitFor('the daemon to end', () => !pm2.process.running)
     expect(isAlive(etl)).toBe(true)
     await pm2.stop()
     await gone([etl])
@@ -198,7 +201,6 @@ const hasStarted = (pm2: Pm2Part, name: string): Promise<void> =>
     `${name} to say its Node`,
     async () =>
       (await readFile(join(pm2.home, `${name}.node`), 'utf8')) === `${process.execPath} ${pm2.home}`,
-    10_000,
   )
 
 const IDLE = `
@@ -217,11 +219,15 @@ async function startIdle(
   await pm2.startApp({ name, script, args: [join(pm2.home, `${name}.node`)], ...how })
 }
 
-async function queryPostgres({ url }: Pick<PostgresPart, 'url'>, sql: string): Promise<unknown[]> {
+async function queryPostgres(
+  { url }: Pick<PostgresPart, 'url'>,
+  sql: string,
+  limit = PATIENCE_MS,
+): Promise<unknown[]> {
   const client = new pg.Client({
     connectionString: url(),
-    connectionTimeoutMillis: TIME_LIMIT,
-    query_timeout: TIME_LIMIT,
+    connectionTimeoutMillis: limit,
+    query_timeout: limit,
   })
   client.on('error', () => {})
   try {
@@ -232,8 +238,8 @@ async function queryPostgres({ url }: Pick<PostgresPart, 'url'>, sql: string): P
   }
 }
 
-async function pingRedis({ url }: Pick<RedisPart, 'url'>): Promise<void> {
-  const client = createClient({ url, socket: { reconnectStrategy: false, socketTimeout: TIME_LIMIT } })
+async function pingRedis({ url }: Pick<RedisPart, 'url'>, limit = PATIENCE_MS): Promise<void> {
+  const client = createClient({ url, socket: { reconnectStrategy: false, socketTimeout: limit } })
   client.on('error', () => {})
   try {
     await client.connect()
@@ -243,8 +249,8 @@ async function pingRedis({ url }: Pick<RedisPart, 'url'>): Promise<void> {
   }
 }
 
-async function fetchAnswer(url: string): Promise<void> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(TIME_LIMIT) })
+async function fetchAnswer(url: string, limit: number): Promise<void> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(limit) })
   expect(response.ok).toBe(true)
 }
 
@@ -253,9 +259,9 @@ function expectNoSuchApplication(error: Error): void {
   if (!error.message.includes('no application nothing')) throw error
 }
 
-async function within<T>(answer: Promise<T>): Promise<T> {
+async function within<T>(answer: Promise<T>, limit: number): Promise<T> {
   const { promise: timeout, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(new Error('no answer')), TIME_LIMIT)
+  const timer = setTimeout(() => reject(new Error('no answer')), limit)
   return Promise.race([answer, timeout]).finally(() => clearTimeout(timer))
 }
 
@@ -264,7 +270,7 @@ function family({ process }: ProcessPart): number[] {
 }
 
 function gone(pids: readonly number[]): Promise<void> {
-  return waitFor(`processes ${pids.join(', ')} to end`, () => !pids.some(isAlive), 5_000)
+  return waitFor(`processes ${pids.join(', ')} to end`, () => !pids.some(isAlive))
 }
 
 /** A zombie is dead: the first process of a container may never ask for it. */

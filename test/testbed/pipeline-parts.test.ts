@@ -1,16 +1,17 @@
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client'
-import { Kafka, logLevel } from 'kafkajs'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { installClickHouse } from './clickhouse.ts'
 import { erpTables } from './erp/schema.ts'
 import { startTraffic } from './erp/traffic.ts'
 import { installJars } from './java.ts'
+import { commitOffsets } from './offsets.ts'
 import { type ClickHousePart, startClickHouse } from './parts/clickhouse.ts'
 import { type ConnectPart, startConnect } from './parts/connect.ts'
 import { type KafkaPart, startKafka } from './parts/kafka.ts'
 import { erpConnector, etlApp, type Pipeline, startPipeline } from './pipeline.ts'
 import { waitFor } from './process.ts'
+import { createTopics } from './topics.ts'
 
 beforeAll(async () => {
   await installJars()
@@ -46,10 +47,9 @@ describe('Kafka and Connect', () => {
     await waitFor(
       'the task to run',
       async () => (await connect.status('sink'))?.tasks[0]?.state === 'RUNNING',
-      20_000,
     )
     await connect.deleteConnector('sink')
-    await waitFor('the connector to go', async () => (await connect.status('sink')) === undefined, 10_000)
+    await waitFor('the connector to go', async () => (await connect.status('sink')) === undefined)
   })
 
   test('both come back after kill -9 on their ports and with their data', async () => {
@@ -58,29 +58,18 @@ describe('Kafka and Connect', () => {
       topics: 'nothing',
       file: `${connect.folder}/kept.txt`,
     })
-    await waitFor('the connector', async () => (await connect.status('kept')) !== undefined, 10_000)
+    await waitFor('the connector', async () => (await connect.status('kept')) !== undefined)
     await connect.kill()
     await expect(fetch(connect.url)).rejects.toThrow()
     await kafka.kill()
     await kafka.start()
     await connect.start()
-    await waitFor('the connector', async () => (await connect.status('kept')) !== undefined, 20_000)
+    await waitFor('the connector', async () => (await connect.status('kept')) !== undefined)
   })
 
   test("Kafka's own tool tells of a group", async () => {
-    const client = new Kafka({ brokers: kafka.bootstrap.split(','), logLevel: logLevel.NOTHING })
-    const admin = client.admin()
-    await admin.connect()
-    try {
-      await admin.createTopics({ topics: [{ topic: 'orders' }], waitForLeaders: true })
-      await admin.setOffsets({
-        groupId: 'readers',
-        topic: 'orders',
-        partitions: [{ partition: 0, offset: '0' }],
-      })
-    } finally {
-      await admin.disconnect()
-    }
+    await createTopics(kafka.bootstrap, [{ topic: 'orders' }])
+    await commitOffsets(kafka.bootstrap, 'readers', { orders: { 0: 0 } })
     const description = await kafka.consumerGroups(['--describe', '--group', 'readers'])
     expect(description).toMatch(/^readers\s+orders\s+0\s+0\s+0\s+0\s/m)
   })
@@ -151,7 +140,8 @@ describe('ClickHouse', () => {
   })
 
   test('it pings while a statement runs, and not while frozen', async () => {
-    const slow = fetch(`${clickhouse.url}/?password=secret&query=SELECT+sleep(2)`)
+    const slowly = 'SELECT sleepEachRow(1) FROM numbers(5) SETTINGS max_block_size = 1'
+    const slow = fetch(`${clickhouse.url}/?password=secret&query=${encodeURIComponent(slowly)}`)
     const winner = await Promise.race([
       slow.then(() => 'statement'),
       fetch(`${clickhouse.url}/ping`).then(() => 'ping'),
@@ -232,14 +222,10 @@ describe('the pipeline', () => {
   async function expectArrival(): Promise<void> {
     const expected = await sourceState()
     let found: string[] = []
-    const arrived = waitFor(
-      'ClickHouse to have the rows of PostgreSQL',
-      async () => {
-        found = await sinkState()
-        return found.join() === expected.join()
-      },
-      30_000,
-    )
+    const arrived = waitFor('ClickHouse to have the rows of PostgreSQL', async () => {
+      found = await sinkState()
+      return found.join() === expected.join()
+    })
     await arrived.catch(() => {})
     expect(found).toEqual(expected)
   }
@@ -253,7 +239,7 @@ describe('the pipeline', () => {
       redisUrl: pipeline.redis.url,
     })
     const { counters } = traffic
-    const seen = (n: number) => waitFor(`${n} deleted journals`, () => counters.deletedJournals >= n, 60_000)
+    const seen = (n: number) => waitFor(`${n} deleted journals`, () => counters.deletedJournals >= n)
     try {
       await seen(3)
       await pipeline.clickhouse.kill()
@@ -280,21 +266,17 @@ describe('the pipeline', () => {
     const client = createClient({ url: pipeline.clickhouse.url, database: 'erp' })
     try {
       let micros: unknown
-      await waitFor(
-        'the delete to arrive',
-        async () => {
-          const answer = await client.query({
-            query: `SELECT toString(toUnixTimestamp64Micro(created_at)) AS micros FROM journals
+      await waitFor('the delete to arrive', async () => {
+        const answer = await client.query({
+          query: `SELECT toString(toUnixTimestamp64Micro(created_at)) AS micros FROM journals
                     WHERE tenant = 'alpha' AND id = {id:UInt64} AND _deleted = 1`,
-            query_params: { id: row?.id },
-            format: 'JSONEachRow',
-          })
-          const [found] = await answer.json<{ micros: string }>()
-          micros = found?.micros
-          return found !== undefined
-        },
-        20_000,
-      )
+          query_params: { id: row?.id },
+          format: 'JSONEachRow',
+        })
+        const [found] = await answer.json<{ micros: string }>()
+        micros = found?.micros
+        return found !== undefined
+      })
       expect(micros).toBe(row?.micros)
     } finally {
       await client.close()
@@ -307,7 +289,12 @@ describe('the pipeline', () => {
     await source.query(`INSERT INTO bravo.journals (number) VALUES ('JV-while-kafka-was-away')`)
     await pipeline.kafka.start()
     await expectArrival()
-    process.kill(await pipeline.pm2.pidOf(etlApp), 'SIGKILL')
+    let etl = 0
+    await waitFor('the ETL to run', async () => {
+      etl = await pipeline.pm2.pidOf(etlApp)
+      return etl > 0
+    })
+    process.kill(etl, 'SIGKILL')
     await source.query(`INSERT INTO citra.journals (number) VALUES ('JV-while-etl-was-away')`)
     await expectArrival()
   })

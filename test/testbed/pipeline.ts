@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url'
 import { createClient } from '@clickhouse/client'
-import { Kafka, logLevel } from 'kafkajs'
 import { createErpSink, createErpSource, erpPublication, erpSlot, erpTables } from './erp/schema.ts'
 import { type ClickHousePart, startClickHouse } from './parts/clickhouse.ts'
 import { type ConnectPart, startConnect } from './parts/connect.ts'
@@ -9,6 +8,7 @@ import { type Pm2Part, startPm2 } from './parts/pm2.ts'
 import { type PostgresPart, startPostgres } from './parts/postgres.ts'
 import { type RedisPart, startRedis } from './parts/redis.ts'
 import { waitFor } from './process.ts'
+import { createTopics } from './topics.ts'
 
 export interface PipelineOptions {
   /** Schemas of the ERP; `alpha`, `bravo` and `citra` where absent. */
@@ -68,7 +68,11 @@ export async function startPipeline(options: PipelineOptions = {}): Promise<Pipe
 
   async function broker(): Promise<readonly [KafkaPart, ConnectPart]> {
     const kafka = await up(startKafka())
-    await createTopics(kafka.bootstrap, topics, partitions)
+    // Before anything writes to them: the ETL reads the topics that exist when it starts.
+    await createTopics(
+      kafka.bootstrap,
+      topics.map((topic) => ({ topic, numPartitions: partitions })),
+    )
     return [kafka, await up(startConnect({ bootstrap: kafka.bootstrap }))]
   }
 
@@ -100,7 +104,7 @@ export async function startPipeline(options: PipelineOptions = {}): Promise<Pipe
       }),
     ])
     onProgress(`connector ${erpConnector} and application ${etlApp} are started`)
-    await waitFor('the snapshot to arrive in ClickHouse', () => hasSnapshot(clickhouse, tenants), 60_000)
+    await waitFor('the snapshot to arrive in ClickHouse', () => hasSnapshot(clickhouse, tenants))
     onProgress('the snapshot is in ClickHouse')
     return { tenants, topics, postgres, kafka, connect, clickhouse, redis, pm2, stop }
   } catch (error) {
@@ -121,21 +125,6 @@ function throwFailures(results: readonly PromiseSettledResult<unknown>[], messag
   const reasons = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
   if (reasons.length === 1) throw reasons[0]
   if (reasons.length > 1) throw new AggregateError(reasons, `${message}: ${reasons.join('; ')}`)
-}
-
-/** Before anything writes to them: the ETL reads the topics that exist when it starts. */
-async function createTopics(bootstrap: string, topics: readonly string[], numPartitions: number) {
-  const kafka = new Kafka({ clientId: 'testbed', brokers: [bootstrap], logLevel: logLevel.NOTHING })
-  const admin = kafka.admin()
-  await admin.connect()
-  try {
-    await admin.createTopics({
-      topics: topics.map((topic) => ({ topic, numPartitions })),
-      waitForLeaders: true,
-    })
-  } finally {
-    await admin.disconnect()
-  }
 }
 
 function connectorConfig(postgres: PostgresPart, tenants: readonly string[], partitions: number) {

@@ -15,10 +15,8 @@ export interface ProcessOptions {
   readonly gid?: number
   /** Where standard output and error go. */
   readonly logFile: string
-  /** Rejects or answers false while the part is not ready; asked again until `readyWithin`. */
+  /** Rejects or answers false while the part is not ready; asked again as long as patience lasts. */
   readonly ready: (signal: AbortSignal) => Promise<boolean>
-  /** Milliseconds. */
-  readonly readyWithin: number
   /** The signal that asks for a clean stop; SIGTERM where absent. */
   readonly stopSignal?: NodeJS.Signals
 }
@@ -47,7 +45,7 @@ export class TestbedProcess {
 
   /** Starts it and waits until it is ready; says the end of its log when it does not come. */
   async start(): Promise<void> {
-    const { name, command, args, env, cwd, uid, gid, logFile, ready, readyWithin } = this.options
+    const { name, command, args, env, cwd, uid, gid, logFile, ready } = this.options
     if (this.running) throw new Error(`${name} is running already`)
     mkdirSync(dirname(logFile), { recursive: true })
     const log = createWriteStream(logFile, { flags: 'a' })
@@ -67,15 +65,11 @@ export class TestbedProcess {
       failure = error
     })
     try {
-      await waitFor(
-        `${name} to be ready`,
-        async (signal) => {
-          if (failure) throw new Fatal(`${name} could not be started: ${failure.message}`)
-          if (!this.running) throw new Fatal(`${name} ended with ${child.exitCode ?? child.signalCode}`)
-          return await ready(signal)
-        },
-        readyWithin,
-      )
+      await waitFor(`${name} to be ready`, async (signal) => {
+        if (failure) throw new Fatal(`${name} could not be started: ${failure.message}`)
+        if (!this.running) throw new Fatal(`${name} ended with ${child.exitCode ?? child.signalCode}`)
+        return await ready(signal)
+      })
     } catch (error) {
       await this.kill()
       throw new Error(`${error instanceof Error ? error.message : error}\n${tail(logFile)}`, { cause: error })
@@ -99,7 +93,7 @@ export class TestbedProcess {
     this.#signalTree('SIGKILL')
     await this.#ended()
     // What a dying backend still holds, such as shared memory, would stop the next start.
-    await waitFor(`the processes of ${this.options.name} to end`, () => !family.some(isAlive), 10_000)
+    await waitFor(`the processes of ${this.options.name} to end`, () => !family.some(isAlive))
   }
 
   /** SIGSTOP: connections stay open and nothing answers. It has stopped when this returns. */
@@ -131,11 +125,17 @@ export class TestbedProcess {
 /** An answer that will not change by waiting. */
 class Fatal extends Error {}
 
+/**
+ * How long a test waits for what has to come, in milliseconds. A slow and busy machine may need minutes; only
+ * what hangs is waited for to the end.
+ */
+export const PATIENCE_MS = 180_000
+
 /** Asks until the condition holds; its last error is the cause of the rejection. */
 export async function waitFor(
   what: string,
   condition: (signal: AbortSignal) => Promise<boolean> | boolean,
-  withinMs: number,
+  withinMs = PATIENCE_MS,
 ): Promise<void> {
   const deadline = performance.now() + withinMs
   let last: unknown
@@ -154,8 +154,8 @@ export async function waitFor(
   throw new Error(`waited ${withinMs} ms for ${what}${reason}`, { cause: last })
 }
 
-/** Parents first: what has stopped starts no further child. */
-function freezeTree(pid: number): void {
+/** SIGSTOP to a process and all below it. Parents first: what has stopped starts no further child. */
+export function freezeTree(pid: number): void {
   try {
     process.kill(pid, 'SIGSTOP')
   } catch {
@@ -163,7 +163,7 @@ function freezeTree(pid: number): void {
   }
   // The kernel stops the threads of a busy process a little after the signal; until then they answer.
   const pause = new Int32Array(new SharedArrayBuffer(4))
-  const deadline = performance.now() + 5_000
+  const deadline = performance.now() + 60_000
   while (threadStates(pid).some((state) => !'TtZX'.includes(state))) {
     if (performance.now() > deadline) throw new Error(`process ${pid} does not stop`)
     Atomics.wait(pause, 0, 0, 1)

@@ -28,8 +28,8 @@ beforeAll(async () => {
   })
 })
 afterAll(async () => {
-  await worker.remove()
-  await kafka.remove()
+  await worker?.remove()
+  await kafka?.remove()
 })
 
 beforeEach(() => {
@@ -39,23 +39,22 @@ afterEach(() => collector.stop())
 
 const runs = 'kafka_connect_connector_state{target="test",connector="lines",state="running"} 1'
 
-async function eventually(line: string): Promise<string[]> {
+const taskRuns = 'kafka_connect_task_state{target="test",connector="lines",task="0",state="running"} 1'
+
+/** The lines of the first run that has all of these. */
+async function eventually(...wanted: readonly string[]): Promise<string[]> {
   let lines: string[] = []
-  await waitFor(
-    line,
-    async () => {
-      lines = await collector.run()
-      return lines.includes(line)
-    },
-    60_000,
-  )
+  await waitFor(wanted.join(', '), async () => {
+    lines = await collector.run()
+    return wanted.every((line) => lines.includes(line))
+  })
   return lines
 }
 
 test('a connector has its class, its state, its tasks and their states', async () => {
-  const lines = await eventually(
-    'kafka_connect_task_state{target="test",connector="lines",task="0",state="running"} 1',
-  )
+  // The last to come, when the worker has kept how far the task has read.
+  const position = 'kafka_connect_source_position_bytes{target="test",connector="lines"} 7'
+  const lines = await eventually(taskRuns, position)
   const states = (series: string, now: string) =>
     ['destroyed', 'failed', 'paused', 'restarting', 'running', 'stopped', 'unassigned'].map(
       (state) => `${series},state="${state}"} ${state === now ? 1 : 0}`,
@@ -71,6 +70,7 @@ test('a connector has its class, its state, its tasks and their states', async (
     `kafka_connect_plugin_info{target="test",class="org.apache.kafka.connect.file.FileStreamSourceConnector",type="source",version="${version}"} 1`,
     'kafka_connect_rebalancing{target="test"} 0',
     'kafka_connect_recoveries_total{target="test",connector="lines"} 0',
+    position,
     ...states('kafka_connect_task_state{target="test",connector="lines",task="0"', 'running'),
     // The connector makes one task, whatever tasks.max allows.
     'kafka_connect_tasks_expected{target="test",connector="lines"} 1',
@@ -80,13 +80,13 @@ test('a connector has its class, its state, its tasks and their states', async (
 })
 
 test('a stopped connector has no tasks, and none are expected', async () => {
-  await fetch(`${worker.url}/connectors/lines/stop`, { method: 'PUT' })
+  await worker.operate('lines', 'PUT', '/stop')
   const lines = await eventually(
     'kafka_connect_connector_state{target="test",connector="lines",state="stopped"} 1',
   )
   expect(lines).toContain('kafka_connect_tasks_expected{target="test",connector="lines"} 0')
-  await fetch(`${worker.url}/connectors/lines/resume`, { method: 'PUT' })
-  await eventually(runs)
+  await worker.operate('lines', 'PUT', '/resume')
+  await eventually(runs, taskRuns)
 })
 
 describe('several workers', () => {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { connect } from '../../../src/collectors/connect/index.ts'
+import { ManualClock } from '../../collection/manual-clock.ts'
 import { type Collecting, collecting } from '../collect.ts'
 import { connectorNamed, type StandIn, startStandIn } from './stand-in.ts'
 
@@ -8,7 +9,8 @@ let collector: Collecting
 
 beforeEach(async () => {
   fleet = await startStandIn()
-  collector = collecting(connect, { urls: fleet.url })
+  // Its time stands still: no answer is too late.
+  collector = collecting(connect, { urls: fleet.url }, undefined, new ManualClock(Date.UTC(2026, 0, 1)))
 })
 afterEach(async () => {
   await collector.stop()

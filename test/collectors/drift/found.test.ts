@@ -127,14 +127,10 @@ async function countInSink(table: string, tenant: string): Promise<number> {
 async function everythingArrived(): Promise<void> {
   for (const tenant of tenants) {
     for (const table of erpTables) {
-      await waitFor(
-        `${tenant}.${table} to arrive`,
-        async () => {
-          const [row] = await ask(`SELECT count(*) FROM ${tenant}.${table}`)
-          return Number(row?.count) === (await countInSink(table, tenant))
-        },
-        120_000,
-      )
+      await waitFor(`${tenant}.${table} to arrive`, async () => {
+        const [row] = await ask(`SELECT count(*) FROM ${tenant}.${table}`)
+        return Number(row?.count) === (await countInSink(table, tenant))
+      })
     }
   }
 }
@@ -263,7 +259,7 @@ test('what one side lost or changed is found, named by key, confirmed, and gone 
       expect(valuesOf('cdc_sum_difference', repaired)).toEqual({})
     }),
   )
-}, 400_000)
+})
 
 /** The delete has arrived: what is written to the sink after it is younger. */
 async function inSinkOnceGone(id: number): Promise<void> {
@@ -275,7 +271,6 @@ async function inSinkOnceGone(id: number): Promise<void> {
         const [row] = await (await client.query({ query, format: 'JSONEachRow' })).json<{ count: number }>()
         return Number(row?.count) > 0
       }),
-    60_000,
   )
 }
 
@@ -293,7 +288,7 @@ test('a changed value that no count shows is found when the slice comes by', asy
   })
   await inSink(`INSERT INTO journals SELECT * REPLACE ('OLD-' || toString(id - ${await firstOld()} + 1) AS number,
     _version + 1 AS _version) FROM journals FINAL WHERE tenant = 'alpha' AND id = ${middle?.id}`)
-}, 200_000)
+})
 
 async function firstOld(): Promise<number> {
   const [row] = await ask("SELECT id FROM alpha.journals WHERE number = 'OLD-1'")
@@ -379,7 +374,7 @@ test('nothing is reported under load, with the consumer stopped, slowed and rest
   }
   expect(judged).toBeGreaterThan(20)
   expect(traffic.counters.deletedJournals).toBeGreaterThan(0)
-}, 600_000)
+})
 
 /** Old rows change and go all the time. */
 async function keepChanging(signal: AbortSignal): Promise<void> {

@@ -44,14 +44,10 @@ describe.each(['embedded', '15'] as const)('a slot of version %s', (version) => 
     await client.query(
       "SELECT pg_logical_slot_get_binary_changes('moves', NULL, NULL, 'proto_version', '1', 'publication_names', 'moves')",
     )
-    await waitFor(
-      'the statistics of the slot',
-      async () => {
-        const { rows } = await client.query('SELECT total_txns FROM pg_stat_replication_slots')
-        return Number(rows[0]?.total_txns) > 0
-      },
-      20_000,
-    )
+    await waitFor('the statistics of the slot', async () => {
+      const { rows } = await client.query('SELECT total_txns FROM pg_stat_replication_slots')
+      return Number(rows[0]?.total_txns) > 0
+    })
   }
 
   test('that is read, advanced or has its statistics reset is the same', async () => {
@@ -69,7 +65,7 @@ describe.each(['embedded', '15'] as const)('a slot of version %s', (version) => 
     expect(await recreated()).toEqual(times(0))
     await drop()
     await create()
-    await waitFor('it to be noticed', async () => (await recreated())[0] === times(1)[0], 20_000)
+    await waitFor('it to be noticed', async () => (await recreated())[0] === times(1)[0])
     expect(await recreated()).toEqual(times(1))
   })
 

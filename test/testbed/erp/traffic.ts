@@ -47,8 +47,9 @@ export function startTraffic(options: TrafficOptions): Traffic {
   const pool = new pg.Pool({
     connectionString: url,
     max: 1,
-    connectionTimeoutMillis: 2_000,
-    query_timeout: 5_000,
+    // A server that hangs is given up, one that is slow is not.
+    connectionTimeoutMillis: 30_000,
+    query_timeout: 30_000,
   })
   // An idle connection that breaks is replaced by the next transaction.
   pool.on('error', () => {})
@@ -120,7 +121,7 @@ export function startTraffic(options: TrafficOptions): Traffic {
     const redis = createClient({
       url,
       disableOfflineQueue: true,
-      socket: { connectTimeout: 2_000, socketTimeout: 5_000 },
+      socket: { connectTimeout: 30_000, socketTimeout: 30_000 },
     })
     // The client connects again by itself; meanwhile nobody votes.
     redis.on('error', () => {})

@@ -33,7 +33,6 @@ export async function startAlertmanager({ folder, config }: AlertmanagerOptions)
     ],
     logFile: join(data.path, 'alertmanager.log'),
     ready: async (signal) => (await fetch(`${url}/-/ready`, { signal })).ok,
-    readyWithin: 20_000,
   })
   const part = await startProcessPart(process, data)
   return { ...part, url }

@@ -33,7 +33,6 @@ export async function startClickHouse(options: ClickHouseOptions = {}): Promise<
     env: { CLICKHOUSE_PASSWORD: password },
     logFile: join(data.path, 'clickhouse.log'),
     ready: async (signal) => (await fetch(`${url}/ping`, { signal })).ok,
-    readyWithin: 30_000,
   })
   await testbedProcess.start()
   return { ...processPart(testbedProcess, data), port, url }

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { javaOptions, kafkaClassPath, pluginPath } from '../java.ts'
 import { reservePort } from '../ports.ts'
-import { TestbedProcess } from '../process.ts'
+import { PATIENCE_MS, TestbedProcess } from '../process.ts'
 import { dataFolder, type ProcessPart, processPart } from '../process-part.ts'
 import { properties } from './kafka.ts'
 
@@ -34,6 +34,8 @@ export interface ConnectPart extends ProcessPart {
   /** Creates the connector, or changes it. */
   putConnector(name: string, config: Readonly<Record<string, string>>): Promise<void>
   deleteConnector(name: string): Promise<void>
+  /** One request of Connect REST on a connector, such as `PUT` `/pause`; repeated while a rebalance is under way. */
+  operate(name: string, method: 'POST' | 'PUT' | 'DELETE', path: string): Promise<void>
   /** Undefined while Connect does not know the connector, or not yet. */
   status(name: string): Promise<ConnectorStatus | undefined>
 }
@@ -55,7 +57,6 @@ export async function startConnect(options: ConnectOptions): Promise<ConnectPart
     ],
     logFile: join(data.path, 'connect.log'),
     ready: async (signal) => (await fetch(`${url}/connectors`, { signal })).ok,
-    readyWithin: 90_000,
   })
   await process.start()
   return {
@@ -66,6 +67,9 @@ export async function startConnect(options: ConnectOptions): Promise<ConnectPart
     },
     async deleteConnector(name) {
       await request('DELETE', `${url}/connectors/${encodeURIComponent(name)}`)
+    },
+    async operate(name, method, path) {
+      await request(method, `${url}/connectors/${encodeURIComponent(name)}${path}`)
     },
     async status(name) {
       const response = await fetch(`${url}/connectors/${encodeURIComponent(name)}/status`)
@@ -106,7 +110,7 @@ function settings(bootstrap: string, cluster: string, port: number) {
 
 /** Repeats while a rebalance is under way, which Connect answers with 409. */
 async function request(method: string, url: string, body?: unknown): Promise<void> {
-  const deadline = performance.now() + 30_000
+  const deadline = performance.now() + PATIENCE_MS
   for (;;) {
     const response = await fetch(url, {
       method,

@@ -230,7 +230,6 @@ function brokerPart(
       ],
       logFile: join(data.path, `kafka-${id}.log`),
       ready: () => knowsBrokers(`127.0.0.1:${port}`, count),
-      readyWithin: 60_000,
     }),
     { path: nodeFolder(id, data), remove: () => {} },
   )

@@ -46,7 +46,6 @@ export async function startPgbouncer(server: Pick<PostgresPart, 'url'>): Promise
     cwd: data.path,
     logFile: join(data.path, 'pgbouncer.log'),
     ready: () => answers(url('pgbouncer')),
-    readyWithin: 30_000,
     // SIGTERM of some versions waits for the clients to go.
     stopSignal: 'SIGQUIT',
   })

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { TestbedProcess, waitFor } from '../process.ts'
+import { PATIENCE_MS, TestbedProcess, waitFor } from '../process.ts'
 import { dataFolder, type ProcessPart, processPart } from '../process-part.ts'
 
 // Neither package has types.
@@ -90,7 +90,6 @@ export async function startPm2({ folder }: Pm2Options = {}): Promise<Pm2Part> {
     cwd: home,
     logFile: join(home, 'pm2.log'),
     ready: async (signal) => (await call(socket, 'ping', {}, signal)) !== undefined,
-    readyWithin: 20_000,
   })
   const part = processPart(daemon, data)
 
@@ -112,7 +111,7 @@ export async function startPm2({ folder }: Pm2Options = {}): Promise<Pm2Part> {
   async function endApps(): Promise<void> {
     guard?.dismiss()
     guard = undefined
-    await waitFor('the applications of pm2 to end', () => killAppsOf(home) === 0, 10_000)
+    await waitFor('the applications of pm2 to end', () => killAppsOf(home) === 0)
   }
 
   async function apps(name: string): Promise<readonly MonitoredProcess[]> {
@@ -176,7 +175,7 @@ interface MonitoredProcess {
 }
 
 /** Calls a method of the daemon. Rejects where none answers: it never starts one. */
-function call(path: string, method: string, argument: unknown, signal = AbortSignal.timeout(10_000)) {
+function call(path: string, method: string, argument: unknown, signal = AbortSignal.timeout(PATIENCE_MS)) {
   const socket = axon.socket('req')
   return new Promise<unknown>((resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true })

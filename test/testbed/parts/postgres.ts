@@ -111,7 +111,6 @@ async function startCluster(
     cwd: cluster,
     logFile: join(data.path, 'postgres.log'),
     ready: () => answersQuery(url()),
-    readyWithin: 30_000,
     // The fast shutdown: open connections are ended.
     stopSignal: 'SIGINT',
   })

@@ -52,7 +52,6 @@ export async function startPrometheus({ folder, config }: PrometheusOptions): Pr
     ],
     logFile: join(data.path, 'prometheus.log'),
     ready: async (signal) => (await fetch(`${url}/-/ready`, { signal })).ok,
-    readyWithin: 20_000,
   })
   const part = await startProcessPart(process, data)
   return {
@@ -93,7 +92,7 @@ interface VectorAnswer {
 }
 
 async function get<Data>(address: string): Promise<Data> {
-  const response = await fetch(address, { signal: AbortSignal.timeout(5_000) })
+  const response = await fetch(address, { signal: AbortSignal.timeout(60_000) })
   const answer = (await response.json()) as { status: string; error?: string; data: Data }
   if (answer.status !== 'success') throw new Error(`prometheus: ${answer.error}`)
   return answer.data

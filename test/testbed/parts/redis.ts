@@ -32,7 +32,6 @@ export async function startRedis({ folder, password }: RedisOptions = {}): Promi
     ],
     logFile: join(data.path, 'redis.log'),
     ready: () => answersPing(url),
-    readyWithin: 10_000,
   })
   const part = await startProcessPart(process, data)
   return { ...part, port, url }

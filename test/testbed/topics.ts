@@ -1,0 +1,28 @@
+import { type ITopicConfig, Kafka, logLevel } from 'kafkajs'
+import { PATIENCE_MS, waitFor } from './process.ts'
+
+/**
+ * Creates topics, and resolves when the broker knows the leaders of their partitions. kafkajs would give up at a
+ * broker that has not heard of a new topic yet.
+ */
+export async function createTopics(bootstrap: string, topics: readonly ITopicConfig[]): Promise<void> {
+  const client = new Kafka({
+    clientId: 'testbed',
+    brokers: bootstrap.split(','),
+    logLevel: logLevel.NOTHING,
+    retry: { retries: 15 },
+  })
+  const admin = client.admin()
+  await admin.connect()
+  try {
+    await admin.createTopics({ topics: [...topics], waitForLeaders: false, timeout: PATIENCE_MS })
+    const names = topics.map(({ topic }) => topic)
+    // Rejects while one of them is unknown, or a partition of it has no leader.
+    await waitFor(`leaders of ${names.slice(0, 5).join(', ')} and so on`, async () => {
+      const { topics: found } = await admin.fetchTopicMetadata({ topics: names })
+      return found.length === names.length
+    })
+  } finally {
+    await admin.disconnect()
+  }
+}
