@@ -99,6 +99,8 @@ export class KafkaReader {
   readonly #settings: KafkaSettings
   readonly #connections = new Map<string, ConnectionSlot>()
   #known: Metadata['brokers'] = []
+  /** Addresses that had not answered when they were left, if only because the pass was over. */
+  readonly #silent = new Set<string>()
   /** As of the last pass. */
   #groups: ReadonlyMap<string, KnownGroup> = new Map()
 
@@ -152,19 +154,28 @@ export class KafkaReader {
     return slot.opening
   }
 
-  /** From the first broker that answers: those known, then the seeds. `failed`: why others did not, by address. */
+  /**
+   * From the first broker that answers: those known, then the seeds; last those that did not answer before, or
+   * enough of them would take up every pass. `failed`: why others did not, by address.
+   */
   async #metadata(
     signal: AbortSignal,
   ): Promise<{ readonly metadata: Metadata; readonly failed: ReadonlyMap<string, unknown> }> {
     const tried = new Set<string>()
     const failed = new Map<string, unknown>()
-    for (const address of [...this.#known, ...this.#settings.seeds]) {
-      const key = `${address.host}:${address.port}`
+    const candidates = [...this.#known, ...this.#settings.seeds].map(
+      (address) => [`${address.host}:${address.port}`, address] as const,
+    )
+    const isSilent = new Set(this.#silent)
+    candidates.sort(([a], [b]) => Number(isSilent.has(a)) - Number(isSilent.has(b)))
+    for (const [key, address] of candidates) {
       if (tried.has(key)) continue
       tried.add(key)
+      this.#silent.add(key)
       try {
         const connection = await this.#connect(address, signal)
         const metadata = await connection.send(METADATA, signal)
+        this.#silent.delete(key)
         // The one that answered is asked first next time.
         this.#known = metadata.brokers.toSorted((a, b) => Number(isAt(b, address)) - Number(isAt(a, address)))
         this.#closeAllBut(metadata.brokers)
@@ -187,6 +198,7 @@ export class KafkaReader {
       closeWhenOpen(slot)
       this.#connections.delete(key)
     }
+    for (const key of this.#silent) if (!wanted.has(key)) this.#silent.delete(key)
   }
 }
 

@@ -38,7 +38,10 @@ export class Timeline {
   /** The end of the log is at `end` now. An end that went back is another log: everything known is forgotten. */
   sample(end: number, now: number): void {
     const last = this.#count - 1
-    if (last >= 0 && end < (this.#offsets[last] ?? 0)) this.#count = 0
+    if (last >= 0 && end < (this.#offsets[last] ?? 0)) {
+      this.#count = 0
+      this.#skewed = false
+    }
     const newest = this.#count - 1
     if (newest >= 0 && this.#offsets[newest] === end && !this.#exact[newest]) {
       this.#at[newest] = now

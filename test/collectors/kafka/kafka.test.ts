@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import { type Admin, type Consumer, Kafka, logLevel } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { kafka } from '../../../src/collectors/kafka/index.ts'
@@ -198,6 +199,21 @@ describe('a broker that does not answer', () => {
     await own.stop()
   })
 
+  test('seeds that hang until the end of a run are not the first of the next', async () => {
+    const hanging = await Promise.all([listen(), listen()])
+    const brokers = [...hanging.map(({ address }) => address), part.bootstrap].join(',')
+    const own = collecting(kafka, { brokers, broker_timeout: '2s' })
+    try {
+      await expect(own.run(3_000)).rejects.toThrow()
+      await waitFor('a run that comes to the broker', async () =>
+        (await own.run(3_000)).includes('kafka_brokers{target="test"} 1'),
+      )
+    } finally {
+      await own.stop()
+      for (const { server } of hanging) server.close()
+    }
+  })
+
   test('restarted: groups do not blink while their coordinator loads', async () => {
     const own = collecting(kafka, { brokers: part.bootstrap, ...patient })
     await own.run()
@@ -218,3 +234,10 @@ describe('a broker that does not answer', () => {
     await own.stop()
   })
 })
+
+/** What takes connections and never answers. */
+async function listen(): Promise<{ readonly address: string; readonly server: Server }> {
+  const server = createServer(() => {})
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, server }
+}

@@ -134,6 +134,14 @@ describe('clocks that are wrong', () => {
     expect(estimate?.time).toBeLessThanOrEqual(START + 2 * MINUTE)
   })
 
+  test('another log is believed again', () => {
+    const line = new Timeline()
+    line.sample(100, START)
+    line.learn(10, START + HOUR, 1, START)
+    line.sample(20, START + MINUTE)
+    expect(line.skewed).toBe(false)
+  })
+
   test('records dated in the future', () => {
     const line = new Timeline()
     line.sample(100, START)
