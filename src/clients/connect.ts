@@ -85,7 +85,7 @@ export interface ConnectReader {
   read(signal: AbortSignal): Promise<ConnectReading>
   /** Of the worker that answered last. */
   plugins(signal: AbortSignal): Promise<readonly Plugin[]>
-  /** What a connector has read from or written to; undefined where Connect keeps no account of it. */
+  /** What a connector has read from or written to, sorted; undefined where Connect keeps no account of it. */
   activeTopics(connector: string, signal: AbortSignal): Promise<readonly string[] | undefined>
   /**
    * Up to where a source has read, in bytes of what it reads; of several the least. Undefined where the plugin
@@ -230,7 +230,7 @@ export function connectKafkaConnect(address: () => ConnectAddress): ConnectReade
     async activeTopics(connector, signal) {
       // 403: topic.tracking.enable is false. 404: the connector is gone.
       const answer = await getUnless([403, 404], pathOf(connector, 'topics'), topicsAnswer, signal)
-      return answer?.[connector]?.topics
+      return answer?.[connector]?.topics.toSorted()
     },
     async position(connector, signal) {
       const answer = await getUnless([404, 405], pathOf(connector, 'offsets'), offsetsAnswer, signal)

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import {
   type Connector,
   type ConnectReader,
@@ -25,6 +26,8 @@ interface Answer<T> {
   readonly askedAt: number
   readonly answeredAt: number
   readonly value: T | undefined
+  /** Whether it may be kept for long: not while there is nothing yet, nor while it still grows. */
+  readonly isSettled: boolean
   /** Why the last request had no answer. */
   readonly error: unknown
 }
@@ -84,9 +87,7 @@ export class Details {
   #questionsOn({ name, kind, consumesByPattern }: Connector): Question[] {
     const questions: Question[] = []
     const topics = this.#topics.get(name)
-    // One that has just been made has no topics yet.
-    const isSettled = topics?.error === undefined && topics?.value?.length !== 0
-    const isFresh = isSettled && this.#clock.monotonic() - (topics?.askedAt ?? -Infinity) < TOPICS_EVERY
+    const isFresh = topics?.isSettled && this.#clock.monotonic() - topics.askedAt < TOPICS_EVERY
     if ((kind === 'source' || consumesByPattern) && !isFresh) {
       questions.push(this.#question(this.#topics, name, (signal) => this.#reader.activeTopics(name, signal)))
     }
@@ -108,10 +109,13 @@ export class Details {
       ask: async (signal) => {
         const now = this.#clock.monotonic()
         try {
-          answers.set(name, { askedAt: now, answeredAt: now, value: await request(signal), error: undefined })
+          const value = await request(signal)
+          const isSettled = value === undefined || isLasting(value, before?.value)
+          answers.set(name, { askedAt: now, answeredAt: now, value, isSettled, error: undefined })
         } catch (error) {
           const known = before ?? { answeredAt: -Infinity, value: undefined }
-          answers.set(name, { ...known, askedAt: now, error: isRebalance(error) ? undefined : error })
+          const cause = isRebalance(error) ? undefined : error
+          answers.set(name, { ...known, askedAt: now, isSettled: false, error: cause })
         }
       },
     }
@@ -156,6 +160,10 @@ export class Details {
     return [...found.values()]
   }
 }
+
+/** One that has just been made has no topics yet, and then one after the other. */
+const isLasting = (value: unknown, before: unknown): boolean =>
+  !(Array.isArray(value) && value.length === 0) && isDeepStrictEqual(value, before)
 
 type Plugins = Awaited<ReturnType<ConnectReader['plugins']>>
 type PluginVersion = Plugins[number]

@@ -138,6 +138,30 @@ test('details that cannot be read fail for themselves, and take no state with th
   expect(collector.failedParts).toEqual([])
 })
 
+test('the topics of a new connector are asked for until they stay the same, and seldom from then on', async () => {
+  fleet.connectors = { c: connectorNamed('c') }
+  const told = async (...topics: string[]) => {
+    fleet.answer = (path) => (path.endsWith('/topics') ? { status: 200, body: { c: { topics } } } : undefined)
+    return of(await collector.run(), 'connector_topic_info').length
+  }
+  expect(await told()).toBe(0)
+  expect(await told('a')).toBe(1)
+  expect(await told('a', 'b')).toBe(2)
+  expect(await told('a', 'b')).toBe(2)
+  fleet.requests.length = 0
+  await told('a', 'b')
+  expect(fleet.requests).not.toContain('/connectors/c/topics')
+})
+
+test('topics that were asked for in a rebalance are asked for again in the next pass', async () => {
+  fleet.connectors = { c: connectorNamed('c') }
+  fleet.answer = (path) => (path.endsWith('/topics') ? { status: 409, body: {} } : undefined)
+  expect(of(await collector.run(), 'connector_topic_info')).toEqual([])
+  expect(collector.failedParts).toEqual([])
+  fleet.answer = () => undefined
+  expect(of(await collector.run(), 'connector_topic_info')).toHaveLength(1)
+})
+
 test('a sink that reads by a pattern has the topics that it is active on', async () => {
   const sink = connectorNamed('c', {
     'topics.regex': 'erp\\..*',
