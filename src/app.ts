@@ -8,6 +8,7 @@ import { Secret } from './config/secret.ts'
 import { auditRoutes } from './http/api/audit.ts'
 import { collectorRoutes } from './http/api/collectors.ts'
 import { connectorRoutes } from './http/api/connectors.ts'
+import { driftRoutes } from './http/api/drift.ts'
 import { environmentRoutes } from './http/api/environments.ts'
 import { failureRoutes } from './http/api/failures.ts'
 import { httpServer } from './http/server.ts'
@@ -104,6 +105,7 @@ export async function startApp(
         ...failureRoutes({ log: failureLog, audit }),
         ...auditRoutes(audit),
         ...collectorRoutes({ instances: present, describe }),
+        ...driftRoutes({ instances: present, clean: (text) => redact(text, secrets()) }),
         ...connectorRoutes({
           fleets,
           clock,
@@ -218,6 +220,11 @@ function logEvents(log: Log): InstanceEvents {
     failed: (instance, reason, error) =>
       logger.warning({ ...context(instance), reason, error }, 'collection failed'),
     recovered: (instance) => logger.info(context(instance), 'collection works again'),
+    found: (instance, { labels, alarm }) => {
+      const about = { ...context(instance), ...labels }
+      if (alarm) logger.warning({ ...about, ...alarm }, 'found a difference')
+      else logger.info(about, 'the difference is gone')
+    },
     seriesDropped: (instance, byFamily) =>
       logger.warning(
         {

@@ -12,6 +12,7 @@ import {
   showCommand,
   UsageError,
 } from './commands/connect.ts'
+import { type BisectOptions, bisectDrift, type DriftOptions, showDrift } from './commands/drift.ts'
 import { type ListOptions, listFailures, markFailures, showFailure } from './commands/failures.ts'
 import { type LagOptions, lag } from './commands/lag.ts'
 import { run, version } from './commands/run.ts'
@@ -83,6 +84,28 @@ program
   .option('--watch', 'again and again, until interrupted')
   .option('--json', 'JSON instead of a table')
   .action((options: LagOptions) => lag(options, interrupted()))
+
+const drift = program.command('drift').description('rows that one side has and the other has not, now')
+drift
+  .command('show')
+  .description('compare as the configuration says; ends with 1 where something is confirmed to differ')
+  .argument('<check>', 'a drift collector, or a table of it: target, target/table or target/table/tenant')
+  .option(...CONFIG)
+  .option('--json', 'JSON instead of tables')
+  .action(async (check: string, options: DriftOptions) => {
+    if (!(await showDrift(check, options, interrupted()))) process.exit(1)
+  })
+drift
+  .command('bisect')
+  .description('compare the checksums of all rows, and name the keys that differ')
+  .argument('<check>', 'a drift collector, or a table of it: target, target/table or target/table/tenant')
+  .option(...CONFIG)
+  .option('--max-rows <count>', 'rows to read on one side', wholeNumber, 100_000_000)
+  .option('--max-keys <count>', 'keys of a table to name', wholeNumber, 10_000)
+  .option('--json', 'JSON instead of tables')
+  .action(async (check: string, options: BisectOptions) => {
+    if (!(await bisectDrift(check, options, interrupted()))) process.exit(1)
+  })
 
 const failures = program.command('failures').description('failures of connectors, as kept in state_dir')
 failures

@@ -29,13 +29,14 @@ export interface Collector {
   stop?(): Promise<void>
 }
 
-/** What no series can hold, such as the keys of rows: it goes to the API, and what alarms to the log. */
+/** What no series can hold, such as the keys of rows. */
 export interface Finding {
   /** Which part of the backend it is about; no two findings have the same. */
   readonly labels: Readonly<Record<string, string>>
-  readonly alarm: boolean
-  /** Becomes JSON. */
+  /** For the API, as JSON. */
   readonly details: Readonly<Record<string, unknown>>
+  /** For the log, as JSON, when it begins, changes or ends; undefined where nothing is wrong. */
+  readonly alarm: Readonly<Record<string, unknown>> | undefined
 }
 
 export interface CollectorContext {

@@ -2,7 +2,13 @@ import type { Clock } from '../clock.ts'
 import { type FailedPart, InstanceSeries, type RunBatch } from '../metrics/batch.ts'
 import type { Exposition } from '../metrics/exposition.ts'
 import type { Family } from '../metrics/family.ts'
-import { type Collector, type CollectorKind, type FailureReporter, familiesOf } from './collector.ts'
+import {
+  type Collector,
+  type CollectorKind,
+  type FailureReporter,
+  type Finding,
+  familiesOf,
+} from './collector.ts'
 import * as metrics from './run-metrics.ts'
 import { nextTime, type Schedule } from './schedule.ts'
 
@@ -48,6 +54,8 @@ export interface InstanceEvents {
   failed(instance: Instance, reason: FailureReason, error: unknown): void
   recovered(instance: Instance): void
   partsFailed(instance: Instance, parts: InstanceState['failedParts']): void
+  /** It alarms for the first time, or of something else than before; without an alarm: it does no more. */
+  found?(instance: Instance, finding: Pick<Finding, 'labels' | 'alarm'>): void
   /** Samples of a run were not taken, and those of the run before were. By family. */
   seriesDropped(instance: Instance, byFamily: ReadonlyMap<string, number>): void
 }
@@ -89,6 +97,9 @@ export class Instance {
   readonly #failures: Record<FailureReason, number> = { error: 0, timeout: 0, overrun: 0, partial: 0 }
   #isDropping = false
   readonly #dropped = { limit: 0, duplicate: 0, invalid: 0 }
+  #findings: readonly Finding[] = []
+  /** By the labels of a finding: what it alarmed of, as JSON. */
+  #alarms: ReadonlyMap<string, string> = new Map()
   #state: InstanceState = {
     running: false,
     success: undefined,
@@ -129,6 +140,11 @@ export class Instance {
 
   get state(): InstanceState {
     return this.#state
+  }
+
+  /** What the last run that ended well knew beyond its series, for as long as these are shown. */
+  get findings(): readonly Finding[] {
+    return this.#expired ? [] : this.#findings
   }
 
   /** Series that it exposes now. */
@@ -317,11 +333,29 @@ export class Instance {
       lastSuccessDuration: duration,
       failedParts: batch.failedParts,
     })
+    this.#takeFindings(this.#collector.findings?.() ?? [])
     if (before.success === false) this.#events.recovered(this)
     if (batch.failedParts.length > 0 && before.failedParts.length === 0) {
       this.#events.partsFailed(this, batch.failedParts)
     }
     await this.#writeEngineSeries()
+  }
+
+  #takeFindings(findings: readonly Finding[]): void {
+    const before = this.#alarms
+    const alarming = findings.filter(({ alarm }) => alarm !== undefined)
+    this.#findings = findings
+    this.#alarms = new Map(
+      alarming.map(({ labels, alarm }) => [JSON.stringify(labels), JSON.stringify(alarm)]),
+    )
+    for (const finding of alarming) {
+      const key = JSON.stringify(finding.labels)
+      if (before.get(key) !== this.#alarms.get(key)) this.#events.found?.(this, finding)
+    }
+    for (const key of before.keys()) {
+      if (this.#alarms.has(key)) continue
+      this.#events.found?.(this, { labels: JSON.parse(key), alarm: undefined })
+    }
   }
 
   async #fail(reason: FailureReason, error: unknown): Promise<void> {

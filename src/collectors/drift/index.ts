@@ -18,8 +18,8 @@ export const drift = defineCollector({
       findings: () =>
         reconciliation.states.map((state) => ({
           labels: state.pair.labels,
-          alarm: state.differs,
           details: state.view(),
+          alarm: state.alarm(),
         })),
       stop: async () => reconciliation.close(),
     }

@@ -11,6 +11,9 @@ export type SkipReason = 'lag' | 'rows' | 'time' | 'quiet' | 'changing'
 
 type Side = 'source' | 'sink'
 
+/** Ranges, and keys of a range, in a line of the log. */
+const LOGGED = 20
+
 /** The last comparison of a pair. */
 export interface Compared {
   /** Whole seconds since the epoch. */
@@ -153,6 +156,20 @@ export class PairState {
         sink_rows: String(sink.rows),
         keys: keys?.map((key) => ({ key: key.key, fault: faultOf(key) })) ?? null,
       })),
+    }
+  }
+
+  /** What is wrong, in short; undefined for nothing. */
+  alarm() {
+    if (!this.differs) return undefined
+    const { row_difference, sums, differing_rows, ranges } = this.view()
+    return {
+      row_difference,
+      sums: sums.filter(({ difference }) => difference !== null && difference !== '0'),
+      differing_rows,
+      ranges: ranges
+        .slice(0, LOGGED)
+        .map(({ from, to, keys }) => ({ from, to, keys: keys?.slice(0, LOGGED) ?? null })),
     }
   }
 

@@ -1,0 +1,143 @@
+import { errorLine } from '../app.ts'
+import { systemClock } from '../clock.ts'
+import type { SampleBatch } from '../collection/collector.ts'
+import { settings as driftSettings, type Settings } from '../collectors/drift/config.ts'
+import type { PairState } from '../collectors/drift/pair-state.ts'
+import { Reconciliation } from '../collectors/drift/reconciliation.ts'
+import { collectorKinds } from '../collectors/index.ts'
+import { loadConfig } from '../config/load.ts'
+import { redact } from '../log.ts'
+import { plainTable } from './plain-table.ts'
+
+export interface DriftOptions {
+  readonly config: string
+  readonly json?: boolean
+}
+
+export interface BisectOptions extends DriftOptions {
+  /** Rows that may be read on one side. */
+  readonly maxRows: number
+  /** Keys of a table that may be named. */
+  readonly maxKeys: number
+}
+
+/**
+ * Compares now what the check names, and prints it: `target`, `target/table` or `target/table/tenant`. Resolves
+ * to whether nothing was confirmed to differ and all could be read.
+ */
+export async function showDrift(check: string, options: DriftOptions, signal: AbortSignal): Promise<boolean> {
+  return await compare(check, options, signal, undefined)
+}
+
+/** The same with the checksums of whole tables, whatever the configuration says of them. */
+export async function bisectDrift(
+  check: string,
+  options: BisectOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return await compare(check, options, signal, options)
+}
+
+async function compare(
+  check: string,
+  { config: file, json }: DriftOptions,
+  signal: AbortSignal,
+  bounds: Pick<BisectOptions, 'maxRows' | 'maxKeys'> | undefined,
+): Promise<boolean> {
+  const { collectors, secrets } = loadConfig(file, { kinds: collectorKinds, env: process.env })
+  const clean = (text: string) =>
+    redact(
+      text,
+      secrets.flatMap((secret) => secret.known ?? []),
+    )
+  const say = (text: string) => process.stderr.write(`${clean(text)}\n`)
+  const [target = '', table, ...tenant] = check.split('/')
+  const chosen = collectors.find((one) => one.kind.kind === 'drift' && one.target === target)
+  if (!chosen) {
+    const have = collectors.filter(({ kind }) => kind.kind === 'drift').map((one) => one.target)
+    const hint = have.length === 0 ? 'it has none' : `it has ${have.join(', ')}`
+    throw new Error(`${file} has no drift collector ${JSON.stringify(target)}; ${hint}`)
+  }
+  const only = (labels: PairState['pair']['labels']) =>
+    (table === undefined || labels.table === table) &&
+    (tenant.length === 0 || labels.tenant === tenant.join('/'))
+
+  const reconciliation = new Reconciliation(settingsOf(chosen.settings as Settings, bounds), systemClock)
+  let failed = 0
+  const batch: SampleBatch = {
+    add: () => {},
+    partFailed(labels, cause) {
+      failed++
+      say(`${Object.values(labels).filter(Boolean).join('/')}: ${errorLine(cause)}`)
+    },
+  }
+  try {
+    // What is bisected may take long: only the statements are bounded.
+    const bounded = bounds ? signal : AbortSignal.any([signal, AbortSignal.timeout(chosen.timeout)])
+    await reconciliation.run(batch, bounded, {
+      only,
+      whole: bounds !== undefined,
+      onBisected: ({ table, tenant }, { rounds, rows, ranges, complete }) =>
+        say(
+          `${[table, tenant].filter(Boolean).join('/')}: ${rows.toLocaleString('en')} rows in ${rounds} rounds, ${ranges.length} ranges differ at first${complete ? '' : '; ended by --max-rows'}`,
+        ),
+    })
+    const states = reconciliation.states.filter(({ pair }) => only(pair.labels))
+    if (states.length === 0) throw new Error(`the drift collector ${target} compares no ${check}`)
+    print(states, json === true, clean)
+    return failed === 0 && !states.some(({ differs }) => differs)
+  } finally {
+    reconciliation.close()
+  }
+}
+
+/** With checksums within these bounds. */
+function settingsOf(
+  given: Settings,
+  bounds: Pick<BisectOptions, 'maxRows' | 'maxKeys'> | undefined,
+): Settings {
+  if (!bounds) return given
+  const usual = given.checksums ?? driftSettings.shape.checksums.unwrap().parse({})
+  return { ...given, checksums: { ...usual, max_rows: bounds.maxRows, max_keys: bounds.maxKeys } }
+}
+
+function print(states: readonly PairState[], json: boolean, clean: (text: string) => string): void {
+  const views = states.map((state) => ({ differs: state.differs, ...state.view() }))
+  if (json) {
+    process.stdout.write(clean(`${JSON.stringify(views, null, 2)}\n`))
+    return
+  }
+  const heads = ['TABLE', 'TENANT', 'SOURCE ROWS', 'SINK ROWS', 'DIFFERENCE', 'ROWS DIFFER', 'WATERMARK']
+  const table = plainTable(heads, (column) => column >= 2 && column <= 5)
+  for (const view of views) {
+    table.push([
+      printable(view.table),
+      printable(view.tenant),
+      view.source_rows ?? '?',
+      view.sink_rows ?? '?',
+      view.row_difference ?? '?',
+      view.differing_rows === null ? '–' : String(view.differing_rows),
+      view.watermark ?? '?',
+    ])
+  }
+  const lines = [table.toString()]
+  for (const { table, tenant, sums, ranges } of views) {
+    const name = [table, tenant].filter(Boolean).join('/')
+    for (const { column, source, sink, difference } of sums) {
+      if (difference !== '0')
+        lines.push(`${name}: sum of ${column}: ${source} at the source, ${sink} at the sink`)
+    }
+    for (const { from, to, source_rows, sink_rows, keys } of ranges) {
+      const bounds = `from ${from?.join(', ') ?? 'the first'} to below ${to?.join(', ') ?? 'the end'}`
+      lines.push(`${name}: ${bounds}: ${source_rows} rows at the source, ${sink_rows} at the sink`)
+      for (const { key, fault } of keys ?? []) lines.push(`  ${key.join(', ')}  ${fault}`)
+    }
+  }
+  process.stdout.write(clean(`${lines.map((line, i) => (i === 0 ? line : printable(line))).join('\n')}\n`))
+}
+
+/** What comes from a database may not steer the terminal. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to go.
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '')
+}

@@ -1,0 +1,181 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createClient } from '@clickhouse/client'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { stringify } from 'yaml'
+import { installClickHouse } from '../testbed/clickhouse.ts'
+import { type ClickHousePart, startClickHouse } from '../testbed/parts/clickhouse.ts'
+import { type PostgresPart, startPostgres } from '../testbed/parts/postgres.ts'
+import { waitFor } from '../testbed/process.ts'
+import { runCommand, startDaemon } from './daemon.ts'
+
+let postgres: PostgresPart
+let clickhouse: ClickHousePart
+let config: string
+
+const SECRET = 'key-with-secret-4711'
+
+beforeAll(async () => {
+  await installClickHouse()
+  ;[postgres, clickhouse] = await Promise.all([startPostgres(), startClickHouse({ password: SECRET })])
+  await inSource(`
+    CREATE TABLE journals (id bigint PRIMARY KEY, note text, created_at timestamptz);
+    INSERT INTO journals SELECT n, 'note ' || n, '2026-01-01' FROM generate_series(1, 5000) n;
+    CREATE TABLE notes (id text PRIMARY KEY, company text, created_at timestamptz);
+    INSERT INTO notes VALUES ('${SECRET}', 'alpha', '2026-01-01'), ('fine', 'alpha', '2026-01-01')`)
+  await inSink(
+    'CREATE TABLE journals (id UInt64, note String, created_at DateTime) ENGINE = ReplacingMergeTree ORDER BY id',
+  )
+  await inSink(
+    `INSERT INTO journals SELECT number + 1, 'note ' || toString(number + 1), '2026-01-01' FROM numbers(5000)`,
+  )
+  await inSink(
+    'CREATE TABLE notes (id String, company String, created_at DateTime) ENGINE = MergeTree ORDER BY id',
+  )
+  await inSink(`INSERT INTO notes VALUES ('fine', 'alpha', '2026-01-01')`)
+  config = join(postgres.folder, 'config.yaml')
+  writeFileSync(config, stringify({ collectors: [collector] }))
+})
+afterAll(async () => {
+  await Promise.all([postgres?.remove(), clickhouse?.remove()])
+})
+
+/** Getters: the parts start later. */
+const collector = {
+  kind: 'drift',
+  target: 'erp',
+  environment: 'test',
+  interval: '2m',
+  timeout: '2m',
+  lag: '100ms',
+  get source() {
+    return { postgresql: { url: postgres.url() } }
+  },
+  get sink() {
+    return { clickhouse: { url: clickhouse.url, password: SECRET } }
+  },
+  tenants: ['alpha'],
+  tables: [
+    { source: 'public.journals', sink: 'journals', watermark: 'created_at' },
+    {
+      source: 'public.notes',
+      sink: 'notes',
+      source_tenant_column: 'company',
+      sink_tenant_column: 'company',
+      watermark: 'created_at',
+    },
+  ],
+}
+
+async function inSource(sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: postgres.url() })
+  await client.connect()
+  await client.query(sql).finally(() => client.end())
+}
+
+async function inSink(query: string): Promise<void> {
+  const client = createClient({ url: clickhouse.url, password: SECRET })
+  await client.command({ query, clickhouse_settings: { mutations_sync: '1' } }).finally(() => client.close())
+}
+
+const drift = (...args: string[]) => runCommand('drift', ...args, '--config', config)
+
+test('show counts, and ends with 0 where nothing differs and 1 where something does', async () => {
+  const same = await drift('show', 'erp/journals')
+  expect(same).toMatchObject({ exitCode: 0, stderr: '' })
+  expect(same.stdout).toMatch(/^TABLE +TENANT +SOURCE ROWS +SINK ROWS +DIFFERENCE/)
+  expect(same.stdout).toMatch(/\njournals +5000 +5000 +0 +–/)
+
+  const other = await drift('show', 'erp', '--json')
+  expect(other.exitCode).toBe(1)
+  expect(JSON.parse(other.stdout)).toMatchObject([
+    { table: 'journals', tenant: '', differs: false, source_rows: '5000', row_difference: '0' },
+    { table: 'notes', tenant: 'alpha', differs: true, row_difference: '1', differing_rows: null },
+  ])
+})
+
+test('bisect names the keys that differ, without checksums in the configuration and without a secret', async () => {
+  await inSink(`INSERT INTO journals VALUES (3333, 'tampered', '2026-01-01')`)
+  try {
+    const one = await drift('bisect', 'erp/journals')
+    expect(one.exitCode).toBe(1)
+    expect(one.stderr).toMatch(/^journals: 5,000 rows in [23] rounds, 1 ranges differ at first\n$/)
+    expect(one.stdout).toMatch(/\n {2}3333 {2}different\n/)
+
+    const { exitCode, stdout } = await drift('bisect', 'erp/notes/alpha', '--json')
+    expect(exitCode).toBe(1)
+    expect(stdout).not.toContain(SECRET)
+    expect(JSON.parse(stdout)).toMatchObject([
+      { table: 'notes', differing_rows: 1, ranges: [{ keys: [{ key: ['[redacted]'], fault: 'missing' }] }] },
+    ])
+  } finally {
+    await inSink(`INSERT INTO journals VALUES (3333, 'note 3333', '2026-01-01')`)
+  }
+  expect(await drift('bisect', 'erp/journals')).toMatchObject({ exitCode: 0 })
+})
+
+test('a check that is not there says which are', async () => {
+  expect(await drift('show', 'nothing')).toMatchObject({
+    exitCode: 1,
+    stderr: expect.stringContaining('has no drift collector "nothing"; it has erp'),
+  })
+  expect(await drift('show', 'erp/nothing')).toMatchObject({
+    exitCode: 1,
+    stderr: expect.stringContaining('the drift collector erp compares no erp/nothing'),
+  })
+})
+
+test('the API tells what the last run found, and the log when it begins and ends', async () => {
+  const daemon = await startDaemon([{ ...collector, interval: '10s', timeout: '10s', checksums: {} }])
+  try {
+    const asked = async (path: string) => JSON.parse(await daemon.get(path))
+    await waitFor('the drift', async () => (await asked('/api/v1/drift?differs=true')).total === 1, 60_000)
+    expect(await asked('/api/v1/drift?target=erp&environment=test')).toMatchObject({
+      total: 2,
+      items: [
+        {
+          target: 'erp',
+          table: 'journals',
+          tenant: '',
+          differs: false,
+          source_rows: '5000',
+          confirmed_ranges: 0,
+        },
+        {
+          table: 'notes',
+          tenant: 'alpha',
+          differs: true,
+          row_difference: '1',
+          differing_rows: 1,
+          confirmed_ranges: 1,
+        },
+      ],
+    })
+    expect(await asked('/api/v1/drift?limit=1&offset=1')).toMatchObject({
+      items: [{ table: 'notes' }],
+      total: 2,
+    })
+    expect(await asked('/api/v1/drift/erp/notes?tenant=alpha')).toMatchObject({
+      columns: ['id', 'company', 'created_at'],
+      ranges: [{ keys: [{ key: ['[redacted]'], fault: 'missing' }] }],
+      total: 1,
+    })
+    expect(await asked('/api/v1/drift/erp/notes')).toMatchObject({ error: expect.stringMatching('tenant') })
+    expect(await asked('/api/v1/drift?differs=maybe')).toMatchObject({
+      error: 'differs: expected true or false',
+    })
+    expect(await daemon.get('/api/v1/drift')).not.toContain(SECRET)
+
+    await inSink(`INSERT INTO notes VALUES ('${SECRET}', 'alpha', '2026-01-01')`)
+    await waitFor('the repair', async () => (await asked('/api/v1/drift?differs=true')).total === 0, 60_000)
+    const lines = daemon.log().filter(({ message }) => /difference/.test(String(message)))
+    expect(lines).toMatchObject([
+      { level: 'WARNING', collector: 'drift', table: 'notes', tenant: 'alpha', differing_rows: 1 },
+      { level: 'INFO', message: 'the difference is gone', table: 'notes', tenant: 'alpha' },
+    ])
+    expect(daemon.output()).not.toContain(SECRET)
+  } finally {
+    await daemon.stop()
+  }
+}, 200_000)
