@@ -32,9 +32,9 @@ function metricsPage(): string {
     '## Every collector',
     `Written by the scheduler for each instance; \`collector\` is its kind.`,
     table(runFamilies),
-    ...collectorKinds.flatMap(({ kind, health, families, up }) => [
+    ...collectorKinds.flatMap(({ kind, health, families, up, declared }) => [
       `## ${kind}`,
-      `${health.title}: \`${health.key}\` in \`/health\`.${up ? ` \`${up.name}\` is written by the scheduler.` : ''}`,
+      `${health.title}: \`${health.key}\` in \`/health\`.${up ? ` \`${up.name}\` is written by the scheduler.` : ''}${declared ? ' Besides these it has the families that its configuration declares.' : ''}`,
       table(families),
     ]),
     '## The exporter itself',

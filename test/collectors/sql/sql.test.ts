@@ -150,11 +150,20 @@ describe('the rows of a query', () => {
       values: { n2: gauge('erp_numbers') },
       max_rows: 3,
     })
-    const both = [
+    const all = [
       collectorOf({ queries: [numbers('SELECT n, n AS n2 FROM generate_series(1, 4) AS n')] }),
+      // They have no end: the bound is the server's.
+      collectorOf({
+        queries: [
+          numbers(
+            'WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n % 1000 AS n, 1 AS n2 FROM t',
+          ),
+        ],
+      }),
+      onClickhouse({ queries: [numbers('SELECT number AS n, n AS n2 FROM system.numbers')] }),
       onClickhouse({ queries: [numbers('SELECT number AS n, n AS n2 FROM numbers(4)')] }),
     ]
-    for (const collector of both) {
+    for (const collector of all) {
       const lines = await collector.run()
       expect(values(lines)).toHaveLength(3)
       expect([costs(lines, 'rows'), costs(lines, 'truncated')]).toEqual([
