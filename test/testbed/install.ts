@@ -27,6 +27,7 @@ const PACKAGES: readonly DebianPackage[] = [
   },
   { name: 'openjdk-17-jre-headless', provides: 'java' },
   { name: 'maven', provides: 'mvn' },
+  { name: 'mariadb-server', provides: '/usr/sbin/mariadbd' },
   { name: 'curl', provides: 'curl' },
   { name: 'openssl', provides: 'openssl' },
 ]

@@ -5,6 +5,7 @@ import { startAlertmanager } from './parts/alertmanager.ts'
 import { startClickHouse } from './parts/clickhouse.ts'
 import { startConnect } from './parts/connect.ts'
 import { startKafka } from './parts/kafka.ts'
+import { startMariadb } from './parts/mariadb.ts'
 import { startPgbouncer } from './parts/pgbouncer.ts'
 import { startPm2 } from './parts/pm2.ts'
 import { startPostgres } from './parts/postgres.ts'
@@ -41,6 +42,10 @@ const PARTS: Readonly<Record<string, (addresses: ReadonlyMap<string, string>) =>
   clickhouse: async () => {
     const part = await startClickHouse()
     return { address: part.url, remove: part.remove }
+  },
+  mariadb: async () => {
+    const part = await startMariadb()
+    return { address: part.url('mysql'), remove: part.remove }
   },
   pm2: async () => {
     const part = await startPm2()

@@ -199,8 +199,15 @@ export const settings = keys({
       { username: z.string().optional(), database: z.string().min(1).default('default') },
       { required: ['url'], optional: ['password'] },
     ).optional(),
+    starrocks: settingsWithSecrets({}, { required: ['url'] })
+      .optional()
+      .describe(
+        'Its url is that of a front end’s MySQL port, with the database: mysql://user@host:9030/erp.',
+      ),
   })
-    .refine(({ clickhouse }) => clickhouse !== undefined, { error: 'missing: give clickhouse' })
+    .refine(({ clickhouse, starrocks }) => (clickhouse === undefined) !== (starrocks === undefined), {
+      error: 'give clickhouse or starrocks, one of them',
+    })
     .describe('Where the rows go.'),
   lag: duration()
     .default(30_000)

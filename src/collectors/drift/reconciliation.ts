@@ -21,6 +21,7 @@ import { isQuiet } from './quiet-hours.ts'
 import { rowPlan } from './row-form.ts'
 import type { Sink } from './sink.ts'
 import { postgresqlSource, type Source, type SourceCount } from './source.ts'
+import { starrocksSink } from './starrocks-sink.ts'
 
 /** A connection to each side. */
 interface Sides {
@@ -316,19 +317,23 @@ interface BothSides {
 }
 
 function sidesOf({ source, sink, statement_timeout }: Settings): Sides {
-  const { clickhouse } = sink
-  if (!clickhouse) throw new Error('there is no sink')
-  const { url, username, password, database } = clickhouse
   return {
     source: postgresqlSource({
       url: () => source.postgresql.url.reveal(),
       statementTimeout: statement_timeout,
     }),
-    sink: clickhouseSink(
-      () => ({ url: url.reveal(), username, password: password?.reveal(), database }),
-      statement_timeout,
-    ),
+    sink: sinkOf(sink, statement_timeout),
   }
+}
+
+function sinkOf({ clickhouse, starrocks }: Settings['sink'], statementTimeout: number): Sink {
+  if (clickhouse) {
+    const { url, username, password, database } = clickhouse
+    const address = () => ({ url: url.reveal(), username, password: password?.reveal(), database })
+    return clickhouseSink(address, statementTimeout)
+  }
+  if (starrocks) return starrocksSink(() => ({ url: starrocks.url.reveal(), statementTimeout }))
+  throw new Error('the settings name no sink')
 }
 
 function differs({ counts, sums }: Looked): boolean {
