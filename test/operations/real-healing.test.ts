@@ -9,8 +9,8 @@ import { temporaryFolder } from '../testbed/part.ts'
 import { type ConnectPart, startConnect } from '../testbed/parts/connect.ts'
 import { type KafkaPart, startKafka } from '../testbed/parts/kafka.ts'
 import { waitFor } from '../testbed/process.ts'
+import { createTopics } from '../testbed/topics.ts'
 
-const LONG = 240_000
 const folder = temporaryFolder('real-healing')
 const { token, hash } = newToken()
 let kafka: KafkaPart
@@ -21,10 +21,7 @@ beforeAll(async () => {
   kafka = await startKafka()
   connect = await startConnect({ bootstrap: kafka.bootstrap })
   const client = new Kafka({ brokers: [kafka.bootstrap], logLevel: logLevel.NOTHING })
-  const admin = client.admin()
-  await admin.connect()
-  await admin.createTopics({ topics: [{ topic: 'lines' }], waitForLeaders: true })
-  await admin.disconnect()
+  await createTopics(kafka.bootstrap, [{ topic: 'lines' }])
   const producer = client.producer()
   await producer.connect()
   await producer.send({ topic: 'lines', messages: [{ value: '"a line"' }] })
@@ -45,7 +42,7 @@ beforeAll(async () => {
       state_dir: 'state',
       api: { tokens_file: 'tokens.yaml' },
       environments: { staging: { enabled: false } },
-      defaults: { interval: '1s', timeout: '1s' },
+      defaults: { interval: '3s', timeout: '3s' },
       collectors: [
         fleet('erp', 'production', { connectors: ['^live$'], exception_classes: ['ConnectException$'] }),
         fleet('rehearsal', 'production', { connectors: ['^dry$'], dry_run: true }),
@@ -103,42 +100,32 @@ async function actsOn(object: string): Promise<Readonly<Record<string, string>>[
   return items.filter((item) => item.object === object)
 }
 
-test(
-  'a task that fails again is restarted as often as it may be, and no more, over kill -9 too',
-  async () => {
-    await waitFor('it to be exhausted', async () => (await stateOf('live', 'exhausted')) === 1, LONG)
-    const acts = await actsOn('erp/live')
-    expect(acts).toHaveLength(2)
-    expect(acts).toMatchObject([
-      { operation: 'connect restart', from: 'daemon', result: 'failed' },
-      { operation: 'connect restart', from: 'daemon', result: 'failed' },
-    ])
-    expect(acts[0]?.detail).toMatch(/^task 0 failed: /)
-    expect(await restartsOf('live', 'failed')).toBe(2)
-    expect(await restartsOf('live', 'done')).toBe(0)
-    expect(await value('kafka_connect_failures_total', { target: 'erp', connector: 'live' })).toBeGreaterThan(
-      0,
-    )
-    const counted = { operation: 'restart', result: 'failed', target: 'erp' }
-    await waitFor(
-      'the count',
-      async () => (await value('kafka_connect_operations_total', counted)) === 2,
-      LONG,
-    )
+test('a task that fails again is restarted as often as it may be, and no more, over kill -9 too', async () => {
+  await waitFor('it to be exhausted', async () => (await stateOf('live', 'exhausted')) === 1)
+  const acts = await actsOn('erp/live')
+  expect(acts).toHaveLength(2)
+  expect(acts).toMatchObject([
+    { operation: 'connect restart', from: 'daemon', result: 'failed' },
+    { operation: 'connect restart', from: 'daemon', result: 'failed' },
+  ])
+  expect(acts[0]?.detail).toMatch(/^task 0 failed: /)
+  expect(await restartsOf('live', 'failed')).toBe(2)
+  expect(await restartsOf('live', 'done')).toBe(0)
+  expect(await value('kafka_connect_failures_total', { target: 'erp', connector: 'live' })).toBeGreaterThan(0)
+  const counted = { operation: 'restart', result: 'failed', target: 'erp' }
+  await waitFor('the count', async () => (await value('kafka_connect_operations_total', counted)) === 2)
 
-    await daemon.kill()
-    await daemon.start()
-    await waitFor('it to be exhausted', async () => (await stateOf('live', 'exhausted')) === 1, LONG)
-    expect(await actsOn('erp/live')).toEqual(acts)
-    expect(await taskOf('live')).toBe('FAILED')
-  },
-  LONG,
-)
+  await daemon.kill()
+  await daemon.start()
+  await waitFor('it to be exhausted', async () => (await stateOf('live', 'exhausted')) === 1)
+  expect(await actsOn('erp/live')).toEqual(acts)
+  expect(await taskOf('live')).toBe('FAILED')
+})
 
 test('a dry run changes nothing, and tells what it would do', async () => {
   // From here on a restart would do.
   mkdirSync(outputOf('dry'))
-  await waitFor('it to be exhausted', async () => (await stateOf('dry', 'exhausted')) === 1, LONG)
+  await waitFor('it to be exhausted', async () => (await stateOf('dry', 'exhausted')) === 1)
   expect(await actsOn('rehearsal/dry')).toMatchObject([
     { result: 'done', detail: 'planned' },
     { result: 'done', detail: 'planned' },
@@ -146,23 +133,19 @@ test('a dry run changes nothing, and tells what it would do', async () => {
   expect(await taskOf('dry')).toBe('FAILED')
 })
 
-test(
-  'in an environment that is switched off nothing is restarted; switched on, it heals',
-  async () => {
-    mkdirSync(outputOf('mend'))
-    expect(await actsOn('repair/mend')).toEqual([])
-    expect(await taskOf('mend')).toBe('FAILED')
-    await ask('POST', 'environments/staging/enable')
-    const ended = async () =>
-      ((await restartsOf('mend', 'done')) ?? 0) + ((await restartsOf('mend', 'unconfirmed')) ?? 0)
-    await waitFor('it to be restarted', async () => (await ended()) === 1, LONG)
-    expect(await taskOf('mend')).toBe('RUNNING')
-    expect(await actsOn('repair/mend')).toMatchObject([{ result: 'done' }])
-    await waitFor('it to be idle', async () => (await stateOf('mend', 'idle')) === 1, LONG)
-    expect(await ask('GET', 'failures?target=repair&connector=mend')).toMatchObject({
-      total: 1,
-      items: [{ resolution: 'recovery' }],
-    })
-  },
-  LONG,
-)
+test('in an environment that is switched off nothing is restarted; switched on, it heals', async () => {
+  mkdirSync(outputOf('mend'))
+  expect(await actsOn('repair/mend')).toEqual([])
+  expect(await taskOf('mend')).toBe('FAILED')
+  await ask('POST', 'environments/staging/enable')
+  const ended = async () =>
+    ((await restartsOf('mend', 'done')) ?? 0) + ((await restartsOf('mend', 'unconfirmed')) ?? 0)
+  await waitFor('it to be restarted', async () => (await ended()) === 1)
+  expect(await taskOf('mend')).toBe('RUNNING')
+  expect(await actsOn('repair/mend')).toMatchObject([{ result: 'done' }])
+  await waitFor('it to be idle', async () => (await stateOf('mend', 'idle')) === 1)
+  expect(await ask('GET', 'failures?target=repair&connector=mend')).toMatchObject({
+    total: 1,
+    items: [{ resolution: 'recovery' }],
+  })
+})
