@@ -72,6 +72,7 @@ const arrival = () => ({
     group: 'clickhouse-etl',
     topic: 'erp.{schema}.{table}',
     timeout: '60s',
+    broker_timeout: '1m',
   },
 })
 
@@ -323,7 +324,11 @@ test('nothing is reported under load, with the consumer stopped, slowed and rest
       await nothingFound()
 
       // Slowed: it stands still half of the time.
-      const pid = await pipeline.pm2.pidOf(etlApp)
+      let pid = 0
+      await waitFor('the ETL to run', async () => {
+        pid = await pipeline.pm2.pidOf(etlApp)
+        return pid > 0
+      })
       const slowing = new AbortController()
       const slowed = (async () => {
         while (!slowing.signal.aborted) {

@@ -454,10 +454,10 @@ describe('the client', () => {
   })
 
   test('tells a statement that the server refuses from a connection that is lost', async () => {
-    reader = connectPostgresql(() => ({ url: server.url(), statementTimeout: 5_000 }))
+    reader = connectPostgresql(() => ({ url: server.url(), statementTimeout: PATIENCE_MS }))
     await expect(reader.query('SELECT * FROM nowhere', [], signal())).rejects.toBeInstanceOf(StatementError)
     const [row] = await reader.query('SELECT pg_backend_pid() AS pid', [], signal())
-    const long = reader.query('SELECT pg_sleep(4)', [], signal())
+    const long = reader.query('SELECT pg_sleep(120)', [], signal())
     const lost = expect(long).rejects.not.toBeInstanceOf(StatementError)
     await ask(`SELECT pg_terminate_backend(${row?.pid}, 5000)`)
     await lost
