@@ -22,13 +22,13 @@ export const rowDifference = gauge(
 )
 
 export const sourceSum = gauge(
-  'cdc_source_sum',
+  'cdc_sum_source',
   'Sum of a column of the source over the rows of cdc_source_rows, rounded to a float.',
   [...labels, 'column'],
 )
 
 export const sinkSum = gauge(
-  'cdc_sink_sum',
+  'cdc_sum_sink',
   'Sum of the same column of the sink over the rows of cdc_sink_rows, rounded to a float.',
   [...labels, 'column'],
 )

@@ -181,7 +181,7 @@ test('what one side lost or changed is found, named by key, confirmed, and gone 
       const clean = await collector.run()
       expect(valuesOf('cdc_reconcile_confirmed_ranges', clean)).toEqual({})
       expect(valuesOf('cdc_sum_difference', clean)).toEqual({})
-      expect(valuesOf('cdc_source_sum', clean)).toEqual({ 'journal_lines/alpha': 31500 })
+      expect(valuesOf('cdc_sum_source', clean)).toEqual({ 'journal_lines/alpha': 31500 })
       expect(collector.failedParts).toEqual([])
 
       const [missing, extra, changed, kept, duplicate] = [
