@@ -24,6 +24,13 @@ interface Fault {
 
 const NOTHING = /^$/
 
+/** Where the pace of all is not the right one. */
+const PACE: Readonly<Record<string, object>> = {
+  kafka: { broker_timeout: '2s' },
+  // The engine runs one statement at a time, and others than ours too.
+  clickhouse: { interval: '10s', timeout: '10s' },
+}
+
 const FAULTS: readonly Fault[] = [
   { part: 'postgres', kind: 'postgresql', mayFail: ['drift'], mayMiss: NOTHING },
   // Connect's REST interface waits for the group that its workers form in Kafka. The ETL ends without Kafka and
@@ -60,9 +67,7 @@ describe('a part of the pipeline goes and comes back under the eyes of the daemo
       // A time-out that only what is frozen reaches: all others have to be up all the time, on a busy machine too.
       defaults: { interval: '3s', timeout: '3s' },
       collectors: [
-        ...collectorsOf(pipeline).map((one) =>
-          one.kind === 'kafka' ? { ...one, broker_timeout: '2s' } : one,
-        ),
+        ...collectorsOf(pipeline).map((one) => ({ ...one, ...PACE[String(one.kind)] })),
         driftOf(pipeline),
       ],
     }

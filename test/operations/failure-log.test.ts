@@ -54,6 +54,7 @@ describe('a failure', () => {
         connector: 'orders',
         task: '0',
         exceptionClass: 'org.apache.kafka.connect.errors.ConnectException',
+        rootClass: 'org.postgresql.util.PSQLException',
         openedAt,
         resolvedByHand: false,
       },
