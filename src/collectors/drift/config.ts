@@ -173,6 +173,11 @@ const checksums = keys({
     .describe(
       'Rows of a table that are compared in a run, besides those that are new: a rolling part of it.',
     ),
+  count_every: duration()
+    .optional()
+    .describe(
+      'Whole tables are counted not oftener than this; at each run where absent. Between, a run reads only what is new and the slice.',
+    ),
   passes: integer(2, 3)
     .default(2)
     .describe('Readings, at least the lag apart, at which a row has to differ to count.'),

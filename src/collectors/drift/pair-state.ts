@@ -32,9 +32,13 @@ export class PairState {
   readonly #rowsRead = { source: 0, sink: 0 }
   readonly #milliseconds = { source: 0, sink: 0 }
   compared: Compared | undefined
+  /** Up to where it was compared last, counted or not, and when. */
+  reached: Pick<Compared, 'watermark' | 'at'> | undefined
   estimates: { readonly source: number | undefined; readonly sink: number | undefined } | undefined
   /** Monotonic milliseconds at which it was last begun. */
   begunAt: number | undefined
+  /** Monotonic milliseconds at which its rows were last counted. */
+  countedAt: number | undefined
   plan: RowPlan | undefined
   /** What was confirmed, and not seen equal since; undefined before the first checksums. */
   found: readonly DifferingRange[] | undefined
@@ -103,6 +107,10 @@ export class PairState {
     if (this.estimates?.source !== undefined) batch.add(metrics.sourceEstimate, labels, this.estimates.source)
     if (this.estimates?.sink !== undefined) batch.add(metrics.sinkEstimate, labels, this.estimates.sink)
     if (this.compared) this.#writeCompared(batch, this.compared)
+    if (this.reached) {
+      batch.add(metrics.watermark, labels, this.reached.watermark)
+      batch.add(metrics.lastSuccess, labels, this.reached.at / 1000)
+    }
     if (this.found) {
       batch.add(metrics.confirmedRanges, labels, this.found.length)
       batch.add(metrics.differingRows, labels, rowsOf(this.found))
@@ -110,13 +118,11 @@ export class PairState {
     if (this.roundEndedAt !== undefined) batch.add(metrics.roundEnd, labels, this.roundEndedAt / 1000)
   }
 
-  #writeCompared(batch: SampleBatch, { counts, sums, watermark, at }: Compared): void {
+  #writeCompared(batch: SampleBatch, { counts, sums }: Compared): void {
     const { labels } = this.pair
     batch.add(metrics.sourceRows, labels, Number(sourceAtSink(counts)))
     batch.add(metrics.sinkRows, labels, Number(counts.sink))
     batch.add(metrics.rowDifference, labels, Number(rowDifference(counts)))
-    batch.add(metrics.watermark, labels, watermark)
-    batch.add(metrics.lastSuccess, labels, at / 1000)
     for (const [column, looks] of sums) {
       const difference = sumDifference(looks)
       if (difference === undefined) continue
@@ -129,14 +135,15 @@ export class PairState {
 
   /** All that is known, for the API, as JSON. Rows are text: they may be beyond 2^53. */
   view() {
-    const { compared, plan } = this
+    const { compared, plan, reached } = this
     const found = this.found ?? []
     return {
       ...this.pair.labels,
       source: placeName(this.pair.source),
       sink: placeName(this.pair.sink),
-      compared_at: compared ? new Date(compared.at).toISOString() : null,
-      watermark: compared ? new Date(compared.watermark * 1000).toISOString() : null,
+      compared_at: reached ? new Date(reached.at).toISOString() : null,
+      watermark: reached ? new Date(reached.watermark * 1000).toISOString() : null,
+      counted_at: compared ? new Date(compared.at).toISOString() : null,
       source_rows: compared ? String(sourceAtSink(compared.counts)) : null,
       sink_rows: compared ? String(compared.counts.sink) : null,
       row_difference: compared ? String(rowDifference(compared.counts)) : null,

@@ -20,7 +20,7 @@ import { discoveredPairs, type Pair, pairsOf } from './pairs.ts'
 import { isQuiet } from './quiet-hours.ts'
 import { rowPlan } from './row-form.ts'
 import type { Sink } from './sink.ts'
-import { postgresqlSource, type Source, type SourceCount } from './source.ts'
+import { type Bounds, postgresqlSource, type Source, type Totals } from './source.ts'
 import { starrocksSink } from './starrocks-sink.ts'
 
 /** A connection to each side. */
@@ -29,22 +29,27 @@ interface Sides {
   readonly sink: Sink
 }
 
-interface Counted extends SourceCount, Read {
+/** A pair whose turn it is, as the source has it. */
+interface Begun extends Bounds, Read {
   readonly state: PairState
+  /** Undefined where this run does not count its rows. */
+  readonly totals: Totals | undefined
+}
+
+/** A pair that this run compares. */
+interface Open {
+  readonly state: PairState
+  readonly watermark: number
 }
 
 /** A pair after some looks at its counts. */
-interface Looked {
-  readonly state: PairState
-  readonly watermark: number
+interface Looked extends Open {
   readonly counts: Counts
   readonly sums: ReadonlyMap<string, SumLooks>
 }
 
 /** Ranges that differed at one reading. */
-interface Suspect extends Read {
-  readonly state: PairState
-  readonly watermark: number
+interface Suspect extends Open, Read {
   readonly ranges: readonly DifferingRange[]
 }
 
@@ -105,11 +110,12 @@ export class Reconciliation {
     await this.#refreshStates(signal)
     const run = new Run(this.#states.size, batch, this.#connections, signal)
     const due = this.#due(choice)
-    const counted = await this.#count(run, due)
-    const arrived = await this.#arrived(run, counted)
+    const begun = await this.#begin(run, due)
+    const arrived = await this.#arrived(run, begun)
     const looked = await this.#look(run, arrived)
-    if (this.#settings.estimates) await this.#estimate(run, looked)
-    if (this.#settings.checksums) await this.#checksums(run, this.#settings.checksums, looked, choice)
+    const open = [...looked, ...arrived.filter(({ totals }) => totals === undefined)]
+    if (this.#settings.estimates) await this.#estimate(run, open)
+    if (this.#settings.checksums) await this.#checksums(run, this.#settings.checksums, open, choice)
     for (const state of this.#states.values()) state.write(batch, run.failed.has(state))
   }
 
@@ -143,17 +149,24 @@ export class Reconciliation {
     return []
   }
 
-  async #count(run: Run, due: readonly PairState[]): Promise<readonly Counted[]> {
-    const { lag, max_time = Number.POSITIVE_INFINITY } = this.#settings
+  async #begin(run: Run, due: readonly PairState[]): Promise<readonly Begun[]> {
+    const { lag, max_time = Number.POSITIVE_INFINITY, checksums } = this.#settings
     const end = this.#clock.monotonic() + max_time
     return await run.each(
       due.map((state) => ({ state })),
-      async ({ state }, { source }): Promise<Counted | undefined> => {
-        if (this.#clock.monotonic() >= end) return void state.skip('time')
-        state.begunAt = this.#clock.monotonic()
-        const { pair } = state
-        const count = await state.timed('source', () => source.count(pair, lag, run.signal))
-        return { state, pair, ...count }
+      async ({ state }, { source }): Promise<Begun | undefined> => {
+        const now = this.#clock.monotonic()
+        if (now >= end) return void state.skip('time')
+        state.begunAt = now
+        const { pair, countedAt = Number.NEGATIVE_INFINITY } = state
+        if (now - countedAt < (checksums?.count_every ?? 0) * DUE) {
+          const bounds = await state.timed('source', () => source.bounds(lag, run.signal))
+          return { state, pair, totals: undefined, ...bounds }
+        }
+        const { watermark, position, ...totals } = await state.timed('source', () =>
+          source.count(pair, lag, run.signal),
+        )
+        return { state, pair, totals, watermark, position }
       },
     )
   }
@@ -174,12 +187,14 @@ export class Reconciliation {
   }
 
   /** Counts at the sink, and again on both sides while they differ, until the lag is over. */
-  async #look(run: Run, counted: readonly Counted[]): Promise<readonly Looked[]> {
+  async #look(run: Run, begun: readonly Begun[]): Promise<readonly Looked[]> {
     const { lag } = this.#settings
     const settled: Looked[] = []
     let open = await run.each(
-      counted,
-      async ({ state, rows, sums, watermark }, { sink }): Promise<Looked> => {
+      begun,
+      async ({ state, totals, watermark }, { sink }): Promise<Looked | undefined> => {
+        if (totals === undefined) return undefined
+        const { rows, sums } = totals
         const { pair } = state
         const atSink = await state.timed('sink', () => sink.count(pair, watermark, run.signal))
         return {
@@ -221,13 +236,15 @@ export class Reconciliation {
     const all = [...settled, ...open]
     for (const { state, watermark, counts, sums } of all) {
       state.compared = { watermark, counts, sums, at: this.#clock.now() }
+      state.countedAt = this.#clock.monotonic()
+      state.reached = { watermark, at: this.#clock.now() }
       if ([...sums.values()].some((looks) => sumDifference(looks) === undefined)) state.skip('changing')
     }
     return all
   }
 
-  async #estimate(run: Run, looked: readonly Looked[]): Promise<void> {
-    await run.each(looked, async ({ state }, { source, sink }) => {
+  async #estimate(run: Run, open: readonly Open[]): Promise<void> {
+    await run.each(open, async ({ state }, { source, sink }) => {
       const { pair } = state
       state.estimates = {
         source: pair.source.only === undefined ? await source.estimate(pair, run.signal) : undefined,
@@ -239,11 +256,11 @@ export class Reconciliation {
   async #checksums(
     run: Run,
     settings: ChecksumSettings,
-    looked: readonly Looked[],
+    open: readonly Open[],
     choice: Choice,
   ): Promise<void> {
     const budget: Budget = { rows: settings.max_rows, keys: 0 }
-    let suspects = await run.each(looked, async (one, sides): Promise<Suspect | undefined> => {
+    let suspects = await run.each(open, async (one, sides): Promise<Suspect | undefined> => {
       const { state, watermark } = one
       const both = await this.#checksumsOf(one, sides, run.signal)
       // The rows are of all tables, the keys of each.
@@ -259,7 +276,7 @@ export class Reconciliation {
       const ranges = await suspected(
         state,
         both,
-        { settings, budget: ofTable, now: this.#clock.now(), choice },
+        { settings, budget: ofTable, now: this.#clock.now(), choice, isCounted: 'counts' in one },
         run.signal,
       )
       if (ranges.length === 0) {
@@ -279,6 +296,9 @@ export class Reconciliation {
       })
     }
     for (const { state, ranges } of suspects) state.found = this.#judged(state, ranges)
+    for (const { state, watermark } of open) {
+      if (!run.failed.has(state)) state.reached = { watermark, at: this.#clock.now() }
+    }
   }
 
   /** Without a consumer group to ask, a sink that says itself that its row is an older one is only late. */
@@ -294,7 +314,7 @@ export class Reconciliation {
   }
 
   async #checksumsOf(
-    { state, watermark }: { readonly state: PairState; readonly watermark: number },
+    { state, watermark }: Open,
     { source, sink }: Sides,
     signal: AbortSignal,
   ): Promise<BothSides> {
@@ -349,23 +369,26 @@ async function suspected(
     readonly budget: Budget
     readonly now: number
     readonly choice: Choice
+    /** Whether this run has counted the rows. */
+    readonly isCounted: boolean
   },
   signal: AbortSignal,
 ): Promise<readonly DifferingRange[]> {
-  const { settings, budget, now, choice } = given
+  const { settings, budget, now, choice, isCounted } = given
   const { compared, found = [] } = state
-  const found_again: DifferingRange[] = []
+  const suspects: DifferingRange[] = []
   let complete = true
   const compare = async (range: KeyRange, rows: bigint): Promise<Bisection> => {
     const bisection = await bisect(both, range, rows, budget, signal)
     choice.onBisected?.(state.pair.labels, bisection)
-    found_again.push(...bisection.ranges)
+    suspects.push(...bisection.ranges)
     complete &&= bisection.complete
     return bisection
   }
 
   const rows = compared ? maximum(compared.counts.sourceHigh, compared.counts.sink) : 0n
   const unexplained =
+    isCounted &&
     compared !== undefined &&
     (rowDifference(compared.counts) !== state.explained || (found.length === 0 && state.differs))
   if (choice.whole || unexplained) {
@@ -386,8 +409,12 @@ async function suspected(
       if (to === undefined) state.roundEndedAt = now
     }
   }
-  if (!complete) state.skip('rows')
-  return distinct(found_again)
+  if (!complete) {
+    state.skip('rows')
+    // What was found before and could not be read again is not equal for that.
+    suspects.push(...found)
+  }
+  return distinct(suspects)
 }
 
 /** Rows whose keys are greater than any before: what is new where keys grow. */

@@ -16,17 +16,22 @@ export interface Totals {
   readonly sums: readonly string[]
 }
 
-/** A count of the source, and what bounds it. */
-export interface SourceCount extends Totals {
-  /** Whole seconds since the epoch: rows made before it were counted. */
+/** What bounds a reading. */
+export interface Bounds {
+  /** Whole seconds since the epoch: rows made before it were read. */
   readonly watermark: number
-  /** Position in the WAL, in bytes, by which all that was counted had been written. */
+  /** Position in the WAL, in bytes, by which all that was read had been written. */
   readonly position: bigint
 }
+
+/** A count of the source, and what bounds it. */
+export interface SourceCount extends Totals, Bounds {}
 
 export interface Source {
   /** Counts what is older than `lag` milliseconds, and than the oldest transaction that is writing. */
   count(pair: Pair, lag: number, signal: AbortSignal): Promise<SourceCount>
+  /** The same bounds without a count. */
+  bounds(lag: number, signal: AbortSignal): Promise<Bounds>
   /** Counts again below the same watermark. */
   countBelow(pair: Pair, watermark: number, signal: AbortSignal): Promise<Totals>
   /** Rows as of the last ANALYZE, partitions added up; undefined where there was none. */
@@ -119,6 +124,11 @@ export function postgresqlSource(address: { url: () => string; statementTimeout:
         watermark: Number(row?.watermark),
         position: BigInt(row?.position ?? ''),
       }
+    },
+    async bounds(lag, signal) {
+      const sql = `SELECT extract(epoch FROM (${WATERMARK}))::bigint AS watermark, ${POSITION} AS position`
+      const [row] = await server.query(sql, [lag], signal)
+      return { watermark: Number(row?.watermark), position: BigInt(row?.position ?? '') }
     },
     async countBelow(pair, watermark, signal) {
       const sql = `SELECT ${totals(pair)} ${rowsBelow(pair, 'to_timestamp($1)')}`

@@ -175,6 +175,46 @@ test('tenants by column and by database, keys of several columns, deleted rows a
   )
 }, 120_000)
 
+test('between two counts a run reads what is new and a slice', async () => {
+  const rows = (from: number, to: number) => `FROM generate_series(${from}, ${to}) n`
+  await database.query(`CREATE TABLE steady (id int PRIMARY KEY, note text, created_at timestamp);
+    INSERT INTO steady SELECT n, 'note ' || n, '2026-01-01' ${rows(1, 5000)}`)
+  await warehouse.query(`CREATE TABLE steady (id int PRIMARY KEY, note text, created_at datetime);
+    INSERT INTO steady SELECT seq, concat('note ', seq), '2026-01-01' FROM seq_1_to_5000`)
+  const steady = { source: 'public.steady', sink: 'steady', watermark: 'created_at' }
+  await comparing(
+    [steady],
+    async (collector) => {
+      const read = async () => {
+        const lines = await collector.run()
+        expect(collector.failedParts).toEqual([])
+        const value = (name: string) =>
+          Number(lines.find((line) => line.startsWith(`${name}{`))?.split(' ')[1])
+        return { rows: value('cdc_source_rows'), difference: value('cdc_row_difference') }
+      }
+      expect(await read()).toEqual({ rows: 5000, difference: 0 })
+      await database.query(`INSERT INTO steady SELECT n, 'new', '2026-01-01' ${rows(5001, 5003)}`)
+      await warehouse.query("UPDATE steady SET note = 'tampered' WHERE id = 3500")
+      // Rows 1001 to 2000, and those that are new; counted is nothing.
+      expect(await read()).toEqual({ rows: 5000, difference: 0 })
+      expect(found(collector).sort()).toEqual(['5001 missing', '5002 missing', '5003 missing'])
+      await read()
+      await read()
+      expect(found(collector).sort()).toEqual([
+        '3500 different',
+        '5001 missing',
+        '5002 missing',
+        '5003 missing',
+      ])
+      await warehouse.query(`UPDATE steady SET note = 'note 3500' WHERE id = 3500;
+        INSERT INTO steady SELECT seq, 'new', '2026-01-01' FROM seq_5001_to_5003`)
+      await read()
+      expect(found(collector)).toEqual([])
+    },
+    { checksums: { slice: 1000, count_every: '1h' } },
+  )
+}, 120_000)
+
 test('nothing is written, and a table that is not there fails', async () => {
   await warehouse.query(`
     CREATE TABLE written (id int);
