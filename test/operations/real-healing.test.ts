@@ -20,8 +20,12 @@ let daemon: DaemonPart
 beforeAll(async () => {
   kafka = await startKafka()
   connect = await startConnect({ bootstrap: kafka.bootstrap })
-  const client = new Kafka({ brokers: [kafka.bootstrap], logLevel: logLevel.NOTHING })
   await createTopics(kafka.bootstrap, [{ topic: 'lines' }])
+  const client = new Kafka({ brokers: [kafka.bootstrap], logLevel: logLevel.NOTHING })
+<<<<<<< ours
+  await createTopics(kafka.bootstrap, [{ topic: 'lines' }])
+=======
+>>>>>>> theirs
   const producer = client.producer()
   await producer.connect()
   await producer.send({ topic: 'lines', messages: [{ value: '"a line"' }] })

@@ -10,8 +10,11 @@ const run = promisify(execFile)
 /** The class path of the broker, Connect and Kafka's own command-line tools. */
 export const kafkaClassPath = join(testbedFolder, 'java', 'kafka', '*')
 
-/** `plugin.path` of Connect: Debezium for PostgreSQL, and Kafka's own file source and sink. */
+/** For `plugin.path` of Connect: Debezium for PostgreSQL, and Kafka's own file source and sink. */
 export const pluginPath = join(testbedFolder, 'java', 'plugins')
+
+/** The same with Debezium's sink for JDBC and PostgreSQL's driver: large, so for those tests only that want it. */
+export const jdbcSinkPath = join(testbedFolder, 'jdbc-sink')
 
 /** A heap of 256 MB and the cheapest collector and compiler: the parts share a small machine. */
 export const javaOptions = [
@@ -47,6 +50,10 @@ export async function installJars(): Promise<void> {
       for (const jar of readdirSync(all)) if (wanted.test(jar)) renameSync(join(all, jar), join(plugin, jar))
       rmSync(all, { recursive: true })
     }
+  })
+  await installFolder('jdbc-sink', [pomOf('jdbc-sink')], async (folder) => {
+    process.stderr.write('testbed: downloading the JDBC sink from Maven (about 30 MB)\n')
+    await copyJars('jdbc-sink', join(folder, 'debezium-jdbc'))
   })
 }
 

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { javaOptions, kafkaClassPath, pluginPath } from '../java.ts'
+import { javaOptions, jdbcSinkPath, kafkaClassPath, pluginPath } from '../java.ts'
 import { reservePort } from '../ports.ts'
 import { PATIENCE_MS, TestbedProcess } from '../process.ts'
 import { dataFolder, type ProcessPart, processPart } from '../process-part.ts'
@@ -11,6 +11,10 @@ export interface ConnectOptions {
   readonly bootstrap: string
   /** Name of the Connect cluster, where one Kafka serves several; `connect` where absent. */
   readonly cluster?: string
+  /** With Debezium's JDBC sink too. */
+  readonly jdbcSink?: boolean
+  /** How long a worker that has gone is waited for before others get its work: milliseconds; 0 where absent. */
+  readonly rebalanceDelay?: number
   /** Existing folder for its log and settings; a temporary one where absent. */
   readonly folder?: string
 }
@@ -42,12 +46,12 @@ export interface ConnectPart extends ProcessPart {
 
 /** One distributed worker of Kafka Connect, with Debezium for PostgreSQL and Kafka's file connectors. */
 export async function startConnect(options: ConnectOptions): Promise<ConnectPart> {
-  const { bootstrap, cluster = 'connect', folder } = options
+  const { folder } = options
   const data = dataFolder('connect', folder)
   const port = await reservePort()
   const url = `http://127.0.0.1:${port}`
   const file = join(data.path, 'connect.properties')
-  writeFileSync(file, properties(settings(bootstrap, cluster, port)))
+  writeFileSync(file, properties(settings(options, port)))
   const process = new TestbedProcess({
     name: 'connect',
     command: 'java',
@@ -80,7 +84,10 @@ export async function startConnect(options: ConnectOptions): Promise<ConnectPart
   }
 }
 
-function settings(bootstrap: string, cluster: string, port: number) {
+function settings(
+  { bootstrap, cluster = 'connect', jdbcSink = false, rebalanceDelay = 0 }: ConnectOptions,
+  port: number,
+) {
   return {
     'bootstrap.servers': bootstrap,
     'group.id': cluster,
@@ -100,10 +107,10 @@ function settings(bootstrap: string, cluster: string, port: number) {
     'session.timeout.ms': 6_000,
     'heartbeat.interval.ms': 1_500,
     'offset.flush.interval.ms': 1_000,
-    'scheduled.rebalance.max.delay.ms': 0,
+    'scheduled.rebalance.max.delay.ms': rebalanceDelay,
     listeners: `http://127.0.0.1:${port}`,
     'rest.advertised.host.name': '127.0.0.1',
-    'plugin.path': pluginPath,
+    'plugin.path': [pluginPath, ...(jdbcSink ? [jdbcSinkPath] : [])].join(','),
     'plugin.discovery': 'service_load',
   }
 }
