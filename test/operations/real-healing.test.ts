@@ -22,10 +22,6 @@ beforeAll(async () => {
   connect = await startConnect({ bootstrap: kafka.bootstrap })
   await createTopics(kafka.bootstrap, [{ topic: 'lines' }])
   const client = new Kafka({ brokers: [kafka.bootstrap], logLevel: logLevel.NOTHING })
-<<<<<<< ours
-  await createTopics(kafka.bootstrap, [{ topic: 'lines' }])
-=======
->>>>>>> theirs
   const producer = client.producer()
   await producer.connect()
   await producer.send({ topic: 'lines', messages: [{ value: '"a line"' }] })
