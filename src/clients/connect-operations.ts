@@ -1,7 +1,7 @@
-import { request as send } from 'undici'
 import { z } from 'zod'
 import { backendAt, call, reasonOf } from './call.ts'
 import { Agents, authorization, type ConnectAddress } from './connect.ts'
+import { undici } from './undici.ts'
 
 /** A connector (no task) or one of its tasks. */
 export interface ConnectorPart {
@@ -85,7 +85,7 @@ export function connectOperator(address: () => ConnectAddress): ConnectOperator 
       try {
         return await call(target, async () => {
           const dispatcher = agents.get(tls)
-          const answer = await send(`${url}${path}`, { dispatcher, method, headers, signal })
+          const answer = await undici().request(`${url}${path}`, { dispatcher, method, headers, signal })
           const text = await answer.body.text()
           return { status: answer.statusCode, text, what: `${target.backend}: ${target.request}` }
         })

@@ -1,9 +1,10 @@
 import { isIP } from 'node:net'
 import { type ConnectionOptions, checkServerIdentity } from 'node:tls'
-import { Agent, request as send } from 'undici'
+import type { Agent } from 'undici'
 import { z } from 'zod'
 import { isSecretName } from '../log.ts'
 import { backendAt, call, reasonOf } from './call.ts'
+import { undici } from './undici.ts'
 
 export interface ConnectAddress {
   /** Workers of one cluster: any of them answers for all. */
@@ -177,7 +178,7 @@ export function connectKafkaConnect(address: () => ConnectAddress): ConnectReade
     }
     return await call(target, async () => {
       const headers = { accept: 'application/json', ...authorization(credentials) }
-      const answer = await send(`${url}${path}`, { dispatcher: agents.get(tls), headers, signal })
+      const answer = await undici().request(`${url}${path}`, { dispatcher: agents.get(tls), headers, signal })
       if (answer.statusCode !== 200) {
         throw new StatusError(answer.statusCode, (await answer.body.text()).slice(0, 200))
       }
@@ -280,7 +281,7 @@ export class Agents {
     // Requests that are under way end first.
     this.#agent?.close().catch(() => {})
     this.#key = key
-    this.#agent = new Agent({
+    this.#agent = new (undici().Agent)({
       connections: CONNECTIONS,
       maxResponseSize: LARGEST_ANSWER,
       ...(tls && { connect: tlsOptions(tls) }),

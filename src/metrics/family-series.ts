@@ -1,4 +1,5 @@
 import type { Family } from './family.ts'
+import { SlotIndex } from './slot-index.ts'
 
 /** Slots of one chunk at the most: rendering and comparing one stays well under ten milliseconds. */
 const CHUNK_SLOTS = 4096
@@ -57,11 +58,12 @@ export class FamilySeries {
   #free: number[] = []
   #created: number[] = []
   #order: number[] = []
-  #nextOrder: number[] = []
+  /** What the run has written so far; none while that is the beginning of `#order`, up to the cursor. */
+  #nextOrder: number[] | undefined
   /** Slot → its place in `#order`. */
   #position = new Uint32Array(0)
   #cursor = 0
-  #index: Map<string, number> | undefined
+  #index: SlotIndex | undefined
   #indexUsed = false
   #run = 0
   #chunks: Chunk[] = []
@@ -90,7 +92,7 @@ export class FamilySeries {
   begin(run: number): void {
     this.#run = run
     this.#cursor = 0
-    this.#nextOrder = []
+    this.#nextOrder = undefined
     this.#indexUsed = false
   }
 
@@ -102,12 +104,13 @@ export class FamilySeries {
       slot = expected
       this.#cursor++
     } else {
+      this.#nextOrder ??= this.#order.slice(0, this.#cursor)
       slot = this.#lookUp(labels)
     }
     if (this.#writtenIn[slot] === this.#run) return false
     this.#writtenIn[slot] = this.#run
     this.#pending[slot] = value
-    this.#nextOrder.push(slot)
+    this.#nextOrder?.push(slot)
     return true
   }
 
@@ -115,7 +118,7 @@ export class FamilySeries {
   discard(): void {
     for (const slot of this.#created) this.#release(slot)
     this.#created = []
-    this.#nextOrder = []
+    this.#nextOrder = undefined
   }
 
   /**
@@ -123,7 +126,23 @@ export class FamilySeries {
    * with its last value. Returns the renderings that this calls for, each short.
    */
   commit(keep?: (labels: Readonly<Record<string, string>>) => boolean): ((inPlace: boolean) => void)[] {
-    const next = this.#nextOrder
+    if (this.#nextOrder !== undefined || this.#cursor < this.#order.length) this.#reorder(keep)
+    // By index: an iterator may make an object for each of a hundred thousand steps.
+    for (let i = 0; i < this.#order.length; i++) {
+      const slot = this.#order[i] ?? 0
+      if (this.#writtenIn[slot] === this.#run) this.#values[slot] = this.#pending[slot] ?? 0
+    }
+    this.#created = []
+    // Steady series need no index; one that was asked for may well be asked for again.
+    if (!this.#indexUsed) this.#index = undefined
+    return this.#chunks
+      .filter((chunk) => this.#isChanged(chunk))
+      .map((chunk) => (inPlace) => this.#render(chunk, inPlace))
+  }
+
+  /** Takes over what the run wrote and what is kept, and lets go of the rest. */
+  #reorder(keep?: (labels: Readonly<Record<string, string>>) => boolean): void {
+    const next = this.#nextOrder ?? this.#order.slice(0, this.#cursor)
     const gone: number[] = []
     for (const slot of this.#order) {
       if (this.#writtenIn[slot] === this.#run) continue
@@ -131,19 +150,13 @@ export class FamilySeries {
       else gone.push(slot)
     }
     this.#remove(gone)
-    for (const slot of next) {
-      if (this.#writtenIn[slot] === this.#run) this.#values[slot] = this.#pending[slot] ?? 0
+    for (let i = 0; i < next.length; i++) {
+      const slot = next[i] ?? 0
       if (!this.#chunkOf[slot]) this.#place(slot)
+      this.#position[slot] = i
     }
-    for (let i = 0; i < next.length; i++) this.#position[next[i] ?? 0] = i
     this.#order = next
-    this.#nextOrder = []
-    this.#created = []
-    // Steady series need no index; one that was asked for may well be asked for again.
-    if (!this.#indexUsed) this.#index = undefined
-    return this.#chunks
-      .filter((chunk) => this.#isChanged(chunk))
-      .map((chunk) => (inPlace) => this.#render(chunk, inPlace))
+    this.#nextOrder = undefined
   }
 
   /** Shows what was rendered. */
@@ -175,32 +188,37 @@ export class FamilySeries {
 
   #lookUp(labels: Readonly<Record<string, string>>): number {
     this.#indexUsed = true
-    this.#index ??= new Map(this.#order.map((slot) => [this.#key(this.#labelsOf(slot)), slot]))
-    const key = this.#key(labels)
-    const known = this.#index.get(key)
+    this.#index ??= new SlotIndex(this, this.#order)
+    const known = this.#index.find(this.#hash(labels), (slot) => this.#matches(slot, labels))
     if (known !== undefined) {
       // Go on from where the collector went on last time.
       if (this.#chunkOf[known]) this.#cursor = (this.#position[known] ?? 0) + 1
       return known
     }
-    const slot = this.#allocate()
     const names = this.family.labelNames
-    for (let i = 0; i < names.length; i++) {
-      const value = labels[names[i] ?? '']
-      if (typeof value !== 'string')
-        throw new TypeError(`${this.family.name}: label ${names[i]} has no value`)
-      this.#labels[slot * names.length + i] = value
+    for (const name of names) {
+      if (typeof labels[name] !== 'string')
+        throw new TypeError(`${this.family.name}: label ${name} has no value`)
     }
-    this.#index.set(key, slot)
+    const slot = this.#allocate()
+    for (let i = 0; i < names.length; i++)
+      this.#labels[slot * names.length + i] = labels[names[i] ?? ''] ?? ''
+    this.#index.add(slot)
     this.#created.push(slot)
     return slot
   }
 
-  #key(labels: Readonly<Record<string, string>>): string {
-    let key = ''
-    // The length before each value keeps ('a', 'bc') and ('ab', 'c') apart.
-    for (const name of this.family.labelNames) key += `${labels[name]?.length}:${labels[name]}`
-    return key
+  hashOf(slot: number): number {
+    const { length } = this.family.labelNames
+    let hash = 0
+    for (let i = 0; i < length; i++) hash = mixed(hash, this.#labels[slot * length + i] ?? '')
+    return hash
+  }
+
+  #hash(labels: Readonly<Record<string, string>>): number {
+    let hash = 0
+    for (const name of this.family.labelNames) hash = mixed(hash, labels[name] ?? '')
+    return hash
   }
 
   #allocate(): number {
@@ -217,7 +235,7 @@ export class FamilySeries {
   }
 
   #release(slot: number): void {
-    this.#index?.delete(this.#key(this.#labelsOf(slot)))
+    this.#index?.remove(slot)
     this.#writtenIn[slot] = 0
     this.#chunkOf[slot] = undefined
     this.#free.push(slot)
@@ -288,8 +306,6 @@ export class FamilySeries {
     const names = this.family.labelNames
     const offsets = new Uint32Array(slots.length)
     const rendered = new Float64Array(slots.length)
-    const gap = `${' '.repeat(width)}\n`
-    let text = ''
     let length = 0
     for (let i = 0; i < slots.length; i++) {
       const slot = slots[i] ?? 0
@@ -299,13 +315,13 @@ export class FamilySeries {
         labels += `${names[k]}="${escapeLabelValue(this.#labels[slot * names.length + k] ?? '')}"`
       }
       const prefix = labels === '' ? `${this.family.name} ` : `${this.family.name}{${labels}} `
-      length += Buffer.byteLength(prefix)
+      reserveDraft(length, prefix.length * MOST_BYTES_A_CHARACTER + width + 1)
+      length += draft.write(prefix, length)
       offsets[i] = length
-      length += gap.length
-      text += prefix + gap
+      length += width
+      draft[length++] = LINE_FEED
     }
-    const bytes = Buffer.allocUnsafeSlow(length)
-    bytes.write(text)
+    const bytes = copied(draft.subarray(0, length))
     for (let i = 0; i < slots.length; i++) {
       const value = this.#values[slots[i] ?? 0] ?? 0
       if (!writeValue(bytes, offsets[i] ?? 0, width, value)) {
@@ -320,6 +336,26 @@ export class FamilySeries {
     chunk.relaid = false
     chunk.next = { bytes, version: nextVersion() }
   }
+}
+
+/** Where lines are put together before their length is known; one for all, as none is under way for longer than a call. */
+let draft = Buffer.allocUnsafeSlow(65_536)
+const LINE_FEED = 0x0a
+/** Of UTF-8, for one character of a JavaScript string. */
+const MOST_BYTES_A_CHARACTER = 3
+
+function reserveDraft(used: number, more: number): void {
+  if (used + more <= draft.length) return
+  const wider = Buffer.allocUnsafeSlow((used + more) * 2)
+  draft.copy(wider, 0, 0, used)
+  draft = wider
+}
+
+/** The hash of a sequence of texts, one by one (FNV-1a; the mark between keeps ('a', 'bc') and ('ab', 'c') apart). */
+function mixed(hash: number, text: string): number {
+  let mix = hash ^ 0x811c9dc5
+  for (let i = 0; i < text.length; i++) mix = Math.imul(mix ^ text.charCodeAt(i), 0x01000193)
+  return Math.imul(mix ^ (mix >>> 15), 0x2c1b3c6d)
 }
 
 function copied(bytes: Buffer): Buffer {

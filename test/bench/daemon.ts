@@ -1,7 +1,11 @@
+import { execFile } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { stringify } from 'yaml'
+import { testbedFolder } from '../testbed/installed-folder.ts'
 import { reservePort } from '../testbed/ports.ts'
 import { PATIENCE_MS, TestbedProcess, waitFor } from '../testbed/process.ts'
 import { dataFolder, startProcessPart } from '../testbed/process-part.ts'
@@ -17,7 +21,18 @@ export interface MeasuredDaemon {
   remove(): Promise<void>
 }
 
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const root = fileURLToPath(new URL('../..', import.meta.url))
+// Below the root, so that the built modules find their packages.
+const built = pathToFileURL(join(testbedFolder, 'bench', 'dist', '/'))
+
+/** What the package and the image hold; made anew for each bench. */
+let building: Promise<void> | undefined
+async function build(): Promise<void> {
+  await promisify(execFile)('npm', ['run', '-s', 'build', '--', '--outDir', fileURLToPath(built)], {
+    cwd: root,
+  })
+  await copyFile(join(root, 'package.json'), fileURLToPath(new URL('../package.json', built)))
+}
 const passTimes = new URL('pass-times.ts', import.meta.url).href
 
 /**
@@ -28,6 +43,8 @@ export async function startMeasuredDaemon(
   kafka: Readonly<Record<string, unknown>>,
   intervalMs: number,
 ): Promise<MeasuredDaemon> {
+  building ??= build()
+  await building
   const data = dataFolder('bench-daemon', undefined)
   const url = `http://127.0.0.1:${await reservePort()}`
   const configFile = join(data.path, 'cdc-exporter.yaml')
@@ -40,9 +57,22 @@ export async function startMeasuredDaemon(
       name: 'cdc-exporter',
       command: process.execPath,
       // As `npm start` and the image run it.
-      args: ['--max-semi-space-size=8', '--import', passTimes, main, 'run', '--config', configFile],
+      args: [
+        '--max-semi-space-size=4',
+        '--import',
+        passTimes,
+        fileURLToPath(new URL('main.js', built)),
+        'run',
+        '--config',
+        configFile,
+      ],
       cwd: data.path,
-      env: { BENCH_PASSES: passesFile },
+      env: {
+        MALLOC_ARENA_MAX: '1',
+        MALLOC_MMAP_THRESHOLD_: '131072',
+        BENCH_PASSES: passesFile,
+        BENCH_CODE: built.href,
+      },
       logFile: join(data.path, 'cdc-exporter.log'),
       ready: async (signal) => (await fetch(`${url}/health/ready`, { signal })).ok,
     }),

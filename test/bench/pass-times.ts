@@ -1,7 +1,5 @@
 // Loaded into the daemon before its main module: writes a line for each pass to the file that BENCH_PASSES names.
 import { appendFileSync } from 'node:fs'
-import { InstanceSeries, RunBatch } from '../../src/metrics/batch.ts'
-import { Exposition } from '../../src/metrics/exposition.ts'
 
 /** From the scheduler's first act of a pass to the moment at which a scrape gets it. Milliseconds. */
 export interface PassTimes {
@@ -16,7 +14,14 @@ export interface PassTimes {
 }
 
 const file = process.env.BENCH_PASSES
-if (file !== undefined) {
+const code = process.env.BENCH_CODE
+if (file !== undefined && code !== undefined) {
+  // The modules that run, which are the built ones.
+  const batch = await import(new URL('metrics/batch.js', code).href)
+  const { InstanceSeries, RunBatch } = batch as typeof import('../../src/metrics/batch.ts')
+  const exposition = await import(new URL('metrics/exposition.js', code).href)
+  const { Exposition } = exposition as typeof import('../../src/metrics/exposition.ts')
+
   const now = () => performance.now()
   const begin = InstanceSeries.prototype.begin
   const commit = RunBatch.prototype.commit

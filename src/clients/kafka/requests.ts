@@ -62,7 +62,7 @@ export const METADATA: Request<Metadata> = {
         if (version >= 7) reader.int32()
         const replicas = reader.array(() => reader.int32())
         const inSync = reader.array(() => reader.int32())
-        reader.array(() => reader.int32())
+        reader.each(() => reader.int32())
         reader.tags()
         return { partition, leader, replicas, inSync }
       })
@@ -154,7 +154,7 @@ export function offsetFetch(groups: readonly string[]): Request<CommittedOffsets
           const topic = reader.string()
           const partitions: number[] = []
           const offsets: number[] = []
-          reader.array(() => {
+          reader.each(() => {
             const partition = reader.int32()
             const offset = reader.int64()
             reader.int32()
@@ -243,9 +243,9 @@ export function listOffsets(
     read: (reader) => {
       reader.int32()
       const answers: OffsetAnswer[] = []
-      reader.array(() => {
+      reader.each(() => {
         const topic = reader.string()
-        reader.array(() => {
+        reader.each(() => {
           const partition = reader.int32()
           const error = reader.int16()
           const timestamp = reader.int64()
@@ -329,10 +329,10 @@ function describeNewGroups(
 ): Request<DescribedGroup[]> {
   const isShare = key === 77
   const readAssignment = (reader: Parameters<Request<unknown>['read']>[0]) => {
-    reader.array(() => {
+    reader.each(() => {
       reader.uuid()
       reader.skipString()
-      reader.array(() => reader.int32())
+      reader.each(() => reader.int32())
       reader.tags()
     })
     reader.tags()
@@ -368,7 +368,7 @@ function describeNewGroups(
           reader.int32()
           reader.skipString()
           reader.skipString()
-          reader.array(() => reader.skipString())
+          reader.each(() => reader.skipString())
           if (!isShare) reader.skipString()
           readAssignment(reader)
           if (!isShare) readAssignment(reader)
@@ -402,12 +402,12 @@ export const DESCRIBE_LOG_DIRS: Request<LogSize[]> = {
     reader.int32()
     if (version >= 3) failOn(reader.int16(), 'DescribeLogDirs')
     const sizes: LogSize[] = []
-    reader.array(() => {
+    reader.each(() => {
       failOn(reader.int16(), 'DescribeLogDirs')
       reader.skipString()
-      reader.array(() => {
+      reader.each(() => {
         const topic = reader.string()
-        reader.array(() => {
+        reader.each(() => {
           const partition = reader.int32()
           const bytes = reader.int64()
           reader.int64()
@@ -538,13 +538,13 @@ export function describeConfigs(topics: readonly string[], keys: readonly string
         reader.int8()
         const topic = reader.string()
         const settings = new Map<string, string>()
-        reader.array(() => {
+        reader.each(() => {
           const name = reader.string()
           settings.set(name, reader.string())
           reader.boolean()
           reader.int8()
           reader.boolean()
-          reader.array(() => {
+          reader.each(() => {
             reader.skipString()
             reader.skipString()
             reader.int8()

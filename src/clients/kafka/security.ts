@@ -1,11 +1,11 @@
-import { createRequire } from 'node:module'
 import type { ConnectionOptions } from 'node:tls'
 import type { Mechanism } from 'kafkajs'
-import type * as undici from 'undici'
+import type { Agent } from 'undici'
 import { z } from 'zod'
 import type { Clock } from '../../clock.ts'
 import { reasonOf } from '../call.ts'
 import { type Revealed, type TlsSettings, tlsOptions } from '../tls.ts'
+import { undici } from '../undici.ts'
 
 interface PasswordSettings {
   readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'
@@ -89,11 +89,7 @@ function sized(text: string): Buffer {
 /** After this share of its life a token or a session is replaced: the share after which Kafka's own clients do. */
 export const RENEW_AFTER = 0.8
 
-// Loaded by the first token: who has none does not pay its memory.
-const load = createRequire(import.meta.url)
-const library = (): typeof undici => load('undici')
-
-let agent: undici.Agent | undefined
+let agent: Agent | undefined
 
 // Some servers give a number as text.
 const tokenAnswer = z.object({
@@ -151,8 +147,8 @@ class Tokens {
     let text: string
     try {
       // An answer holds a token of a few kilobytes.
-      agent ??= new (library().Agent)({ maxResponseSize: 1024 * 1024 })
-      const answer = await library().request(token_url, {
+      agent ??= new (undici().Agent)({ maxResponseSize: 1024 * 1024 })
+      const answer = await undici().request(token_url, {
         method: 'POST',
         headers: {
           authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,

@@ -130,12 +130,14 @@ export class Reader {
   /** A null string reads as the empty one. */
   string(): string {
     const size = this.#flexible ? this.#uvarint() - 1 : this.int16()
-    return size <= 0 ? '' : this.#take(size).toString()
+    if (size <= 0) return ''
+    const from = this.#pass(size)
+    return this.#bytes.toString('utf8', from, this.#at)
   }
 
   skipString(): void {
     const size = this.#flexible ? this.#uvarint() - 1 : this.int16()
-    if (size > 0) this.#take(size)
+    if (size > 0) this.#pass(size)
   }
 
   /** Null reads as none; they share memory with the response. */
@@ -146,15 +148,22 @@ export class Reader {
 
   skipBytes(): void {
     const size = this.#flexible ? this.#uvarint() - 1 : this.int32()
-    if (size > 0) this.#take(size)
+    if (size > 0) this.#pass(size)
   }
 
   /** A null array reads as an empty one. */
   array<T>(read: () => T): T[] {
-    const size = this.#flexible ? this.#uvarint() - 1 : this.int32()
     const items: T[] = []
-    for (let i = 0; i < size; i++) items.push(read())
+    this.each(() => {
+      items.push(read())
+    })
     return items
+  }
+
+  /** Like `array`, for items that are taken note of as they are read. */
+  each(read: () => void): void {
+    const size = this.#flexible ? this.#uvarint() - 1 : this.int32()
+    for (let i = 0; i < size; i++) read()
   }
 
   /** Passes over a tag buffer, in flexible versions. */
@@ -162,15 +171,21 @@ export class Reader {
     if (!this.#flexible) return
     for (let count = this.#uvarint(); count > 0; count--) {
       this.#uvarint()
-      this.#take(this.#uvarint())
+      this.#pass(this.#uvarint())
     }
   }
 
   #take(size: number): Buffer {
-    if (this.#at + size > this.#bytes.length) throw new RangeError('the response ends too soon')
-    const bytes = this.#bytes.subarray(this.#at, this.#at + size)
-    this.#at += size
-    return bytes
+    const from = this.#pass(size)
+    return this.#bytes.subarray(from, this.#at)
+  }
+
+  /** Goes past them, and gives where they begin. */
+  #pass(size: number): number {
+    const from = this.#at
+    if (from + size > this.#bytes.length) throw new RangeError('the response ends too soon')
+    this.#at = from + size
+    return from
   }
 
   #uvarint(): number {

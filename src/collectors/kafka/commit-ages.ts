@@ -1,34 +1,57 @@
 interface LastCommit {
-  readonly sum: number
+  sum: number
   /** Undefined until it was seen to change. */
-  readonly at: number | undefined
+  at: number | undefined
+  /** The pass that last saw it. */
+  pass: number
 }
 
 /** When the committed offsets of each group and topic were last seen to change. Times in milliseconds. */
 export class CommitAges {
-  #before = new Map<string, Map<string, LastCommit>>()
-  #now = new Map<string, Map<string, LastCommit>>()
+  readonly #groups = new Map<string, Map<string, LastCommit>>()
+  #pass = 0
+  #known = 0
+  #seen = 0
 
   begin(): void {
-    this.#now = new Map()
+    this.#pass++
+    this.#seen = 0
   }
 
   /** `sum`: of the group's offsets in the topic. Undefined until a change was seen. */
   age(group: string, topic: string, sum: number, now: number): number | undefined {
-    const last = this.#before.get(group)?.get(topic)
-    const commit = last === undefined || last.sum === sum ? { sum, at: last?.at } : { sum, at: now }
-    const topics = this.#now.get(group)
-    if (topics) topics.set(topic, commit)
-    else this.#now.set(group, new Map([[topic, commit]]))
-    return commit.at === undefined ? undefined : now - commit.at
+    let topics = this.#groups.get(group)
+    if (!topics) {
+      topics = new Map()
+      this.#groups.set(group, topics)
+    }
+    this.#seen++
+    const last = topics.get(topic)
+    if (!last) {
+      this.#known++
+      topics.set(topic, { sum, at: undefined, pass: this.#pass })
+      return undefined
+    }
+    if (last.sum !== sum) {
+      last.sum = sum
+      last.at = now
+    }
+    last.pass = this.#pass
+    return last.at === undefined ? undefined : now - last.at
   }
 
-  /** Forgets the groups of this pass's predecessor that are gone; `unread` ones could not be read, and stay. */
+  /** Forgets the groups and topics that this pass did not see; `unread` groups could not be read, and stay. */
   end(unread: Iterable<string>): void {
-    for (const group of unread) {
-      const topics = this.#before.get(group)
-      if (topics && !this.#now.has(group)) this.#now.set(group, topics)
+    if (this.#seen === this.#known) return
+    const kept = new Set(unread)
+    for (const [group, topics] of this.#groups) {
+      if (kept.has(group)) continue
+      for (const [topic, { pass }] of topics) {
+        if (pass === this.#pass) continue
+        topics.delete(topic)
+        this.#known--
+      }
+      if (topics.size === 0) this.#groups.delete(group)
     }
-    this.#before = this.#now
   }
 }
