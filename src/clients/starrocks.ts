@@ -17,11 +17,15 @@ export interface StarrocksAddress {
 type StarrocksRow = Readonly<Record<string, string | null>>
 
 export interface StarrocksReader {
-  /** Runs one SELECT in a read-only session; `?` takes the next of `values`, a bigint as a number. One at a time. */
+  /**
+   * Runs one SELECT in a read-only session; `?` takes the next of `values`, a bigint as a number. One at a time.
+   * `timeout` in milliseconds is in place of the address's own.
+   */
   query(
     sql: string,
     values: readonly (string | number | bigint)[],
     signal: AbortSignal,
+    timeout?: number,
   ): Promise<readonly StarrocksRow[]>
   close(): void
 }
@@ -33,7 +37,7 @@ export interface StarrocksReader {
 export function connectStarrocks(address: () => StarrocksAddress): StarrocksReader {
   let session: mysql.Connection | undefined
   let backend = 'starrocks'
-  let seconds = 60
+  let statementTimeout = 60_000
 
   function drop(): void {
     session?.destroy()
@@ -59,9 +63,10 @@ export function connectStarrocks(address: () => StarrocksAddress): StarrocksRead
 
   async function connected(signal: AbortSignal): Promise<mysql.Connection> {
     if (session) return session
-    const { url, statementTimeout } = address()
+    const given = address()
+    const { url } = given
     backend = backendAt('starrocks', url)
-    seconds = Math.ceil(statementTimeout / 1000)
+    statementTimeout = given.statementTimeout
     const opening = library().createConnection({
       uri: url,
       charset: 'utf8mb4',
@@ -90,11 +95,12 @@ export function connectStarrocks(address: () => StarrocksAddress): StarrocksRead
   }
 
   return {
-    async query(sql, values, signal) {
+    async query(sql, values, signal, timeout) {
       const connection = await connected(signal)
       const text = sql.trim()
       if (!/^SELECT\b/i.test(text)) throw new Error('starrocks: only a SELECT is sent')
       const request = text.split(/\s+/).slice(0, 8).join(' ')
+      const seconds = Math.max(1, Math.ceil((timeout ?? statementTimeout) / 1000))
       // A hint to StarRocks, a comment to others: https://docs.starrocks.io/docs/best_practices/query_tuning/query_hint
       const bounded = text.replace(/^SELECT/i, `SELECT /*+ SET_VAR(query_timeout = ${seconds}) */`)
       return await run(connection, request, bounded, values, signal)

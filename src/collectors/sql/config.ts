@@ -65,11 +65,11 @@ const query = keys({
     ),
   parameters: z
     .union([z.array(parameter), z.record(z.string(), parameter)], {
-      error: 'expected a list for PostgreSQL, or a map for ClickHouse',
+      error: 'expected a list for PostgreSQL and StarRocks, or a map for ClickHouse',
     })
     .optional()
     .describe(
-      'Values of $1, $2, … in a list for PostgreSQL, of {name:Type} in a map for ClickHouse. {tenant} in a text stands for the tenant.',
+      'Values of $1, $2, … in a list for PostgreSQL, of each ? in a list for StarRocks, of {name:Type} in a map for ClickHouse. {tenant} in a text stands for the tenant.',
     ),
   labels: z.array(label()).default([]).describe('Columns that are labels; NULL is empty.'),
   values: z
@@ -92,6 +92,7 @@ type QuerySettings = z.output<typeof query>
 const connection = z.union([
   keys({ postgresql: settingsWithSecrets({}, { required: ['url'] }) }),
   keys({ clickhouse: settingsWithSecrets(clickhouseConnection, clickhouseSecrets) }),
+  keys({ starrocks: settingsWithSecrets({}, { required: ['url'] }) }),
 ])
 
 export type ConnectionSettings = z.output<typeof connection>
@@ -145,10 +146,11 @@ export const settings = keys({
     if (isByTenant(each) && labels.includes('tenant')) {
       complain(['queries', index, 'labels', labels.indexOf('tenant')], 'the label tenant is that of {tenant}')
     }
-    if (parameters && isPostgresql !== Array.isArray(parameters)) {
+    const byName = 'clickhouse' in connection
+    if (parameters && byName === Array.isArray(parameters)) {
       complain(
         ['queries', index, 'parameters'],
-        isPostgresql ? 'expected a list for PostgreSQL' : 'expected a map for ClickHouse',
+        byName ? 'expected a map for ClickHouse' : 'expected a list: only ClickHouse has names for them',
       )
     }
     for (const column of Object.keys(values)) {

@@ -1,6 +1,7 @@
 import { within } from '../../clients/call.ts'
 import { type ClickhouseAddress, connectClickhouse } from '../../clients/clickhouse.ts'
 import { connectPostgresql, quoteIdentifier } from '../../clients/postgresql.ts'
+import { connectStarrocks } from '../../clients/starrocks.ts'
 import type { Clock } from '../../clock.ts'
 import type { Parameters, Row } from './query.ts'
 
@@ -42,12 +43,10 @@ export function postgresqlDatabase(url: () => string, clock: Clock): Database {
 export function clickhouseDatabase(address: () => ClickhouseAddress, clock: Clock): Database {
   const server = connectClickhouse(address)
   return {
-    // In parentheses nothing but a SELECT is possible, and the rows are bounded for a user, too, whose mode lets no
-    // query set limits.
     select: (sql, parameters, { rows, timeout }, signal) =>
       within(timeout + GRACE, clock, signal, (limited) =>
         server.query(
-          `SELECT * FROM (\n${sql.replace(/[;\s]+$/, '')}\n) LIMIT ${rows}`,
+          `SELECT * FROM (${inside(sql)}) LIMIT ${rows}`,
           Array.isArray(parameters) ? {} : { ...parameters },
           limited,
           { max_execution_time: Math.max(1, Math.ceil(timeout / 1000)) },
@@ -61,3 +60,30 @@ export function clickhouseDatabase(address: () => ClickhouseAddress, clock: Cloc
     close: () => server.close(),
   }
 }
+
+export function starrocksDatabase(url: () => string, clock: Clock): Database {
+  const server = connectStarrocks(() => ({ url: url(), statementTimeout: PING_TIMEOUT }))
+  return {
+    select: (sql, parameters, { rows, timeout }, signal) =>
+      within(timeout + GRACE, clock, signal, (limited) =>
+        server.query(
+          `SELECT * FROM (${inside(sql)}) AS given LIMIT ${rows}`,
+          Array.isArray(parameters) ? parameters : [],
+          limited,
+          timeout,
+        ),
+      ),
+    async ping(signal) {
+      await server.query('SELECT 1', [], signal)
+    },
+    // https://docs.starrocks.io/docs/sql-reference/System_limit/
+    quote: (name) => `\`${name.replaceAll('`', '``')}\``,
+    close: () => server.close(),
+  }
+}
+
+/**
+ * A query as a subquery: there nothing but a SELECT is possible, and its rows are bounded for a user, too, whom
+ * the server lets set no limits.
+ */
+const inside = (sql: string): string => `\n${sql.replace(/[;\s]+$/, '')}\n`

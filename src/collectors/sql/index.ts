@@ -2,7 +2,7 @@ import type { Clock } from '../../clock.ts'
 import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
 import { clickhouseAddress } from '../../config/clickhouse.ts'
 import { type ConnectionSettings, makeQueries, settings } from './config.ts'
-import { clickhouseDatabase, type Database, postgresqlDatabase } from './databases.ts'
+import { clickhouseDatabase, type Database, postgresqlDatabase, starrocksDatabase } from './databases.ts'
 import * as metrics from './metrics.ts'
 import { type Query, type QuerySample, samplesOf } from './query.ts'
 
@@ -71,6 +71,10 @@ function open(connection: ConnectionSettings, clock: Clock): Database {
   if ('postgresql' in connection) {
     const { url } = connection.postgresql
     return postgresqlDatabase(() => url.reveal(), clock)
+  }
+  if ('starrocks' in connection) {
+    const { url } = connection.starrocks
+    return starrocksDatabase(() => url.reveal(), clock)
   }
   return clickhouseDatabase(() => clickhouseAddress(connection.clickhouse), clock)
 }

@@ -152,7 +152,7 @@ test('what does not fit the database, and what is not there, is told', () => {
     'packs[1].pack: "votes" is there already',
   ])
   expect(faults({ queries: [query({ parameters: { a: 1 } })] })).toEqual([
-    'queries[0].parameters: expected a list for PostgreSQL',
+    'queries[0].parameters: expected a list: only ClickHouse has names for them',
   ])
   expect(faults({ connection: clickhouse, queries: [query({ parameters: [1] })] })).toEqual([
     'queries[0].parameters: expected a map for ClickHouse',
