@@ -74,7 +74,10 @@ export async function startApp(
       if (isCounting) notKept(error)
       isCounting = false
     }
-    return counted
+    return counted.map(({ target, ...rest }) => {
+      const { environment = '', platform = '' } = fleetOf(target) ?? {}
+      return { target, environment, platform, ...rest }
+    })
   })
   const fleets = () => connectFleets(config.collectors.map((settings) => switched(settings, switches)))
   const fleetOf = (target: string) => fleets().find((fleet) => fleet.target === target)

@@ -13,6 +13,9 @@ export function ownMetrics(
   version: string,
   operations: () => Iterable<{
     readonly target: string
+    /** Empty for none; so is the platform. */
+    readonly environment: string
+    readonly platform: string
     readonly operation: string
     readonly result: string
     readonly count: number
@@ -39,11 +42,13 @@ export function ownMetrics(
   new Counter({
     name: 'kafka_connect_operations_total',
     help: 'Operations on connectors by API, command line and self-healing, by what came of them: done, unconfirmed, failed, skipped; from the database in state_dir.',
-    labelNames: ['target', 'operation', 'result'],
+    labelNames: ['target', 'environment', 'platform', 'operation', 'result'],
     registers: [registry],
     collect() {
       this.reset()
-      for (const { count, ...labels } of operations()) this.inc(labels, count)
+      for (const { count, ...labels } of operations()) {
+        this.inc(Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== '')), count)
+      }
     },
   })
   return {

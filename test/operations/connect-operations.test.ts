@@ -115,7 +115,8 @@ test('an operation answers with what came of it; a dry run changes nothing', asy
 })
 
 test('each is counted and audited, refusals too, and no secret is told', async () => {
-  const series = 'kafka_connect_operations_total{target="erp",operation="stop",result="done"}'
+  const series =
+    'kafka_connect_operations_total{target="erp",environment="staging",operation="stop",result="done"}'
   await waitFor('the counter', async () => (await daemon.sample(series)) === 1)
   const { body } = await ask('admin', 'GET', 'audit')
   const lines = (body.items as readonly Readonly<Record<string, string>>[]).map(

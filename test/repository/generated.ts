@@ -38,7 +38,7 @@ function metricsPage(): string {
       table(families),
     ]),
     '## The exporter itself',
-    '`kafka_connect_operations_total{target,operation,result}` (operations on connectors by API, command line and self-healing, by what came of them), ' +
+    '`kafka_connect_operations_total{target,environment,platform,operation,result}` (operations on connectors by API, command line and self-healing, by what came of them), ' +
       '`cdc_exporter_build_info{version,nodejs_version}`, `cdc_config_last_reload_successful`, ' +
       '`cdc_config_last_reload_success_timestamp_seconds`, and `process_*` and `nodejs_*` of prom-client. ' +
       'But for the first they carry no `target`.',
