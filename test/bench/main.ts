@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { startKafka } from '../testbed/parts/kafka.ts'
+import { benchDrift } from './drift.ts'
 import { benchKafka } from './kafka.ts'
 import { machine } from './proc.ts'
 import { buildWork, REFERENCE } from './reference-work.ts'
@@ -68,6 +69,23 @@ program
       out,
       progress,
     )
+  })
+
+program
+  .command('drift')
+  .description('a whole comparison, a steady one, and the search for one changed row')
+  .option('--rows <n>', 'of the small table', integer, 1_000_000)
+  .option('--large <n>', 'of the large table', integer, 10_000_000)
+  .option('--runs <n>', 'for each measure', integer, 5)
+  .option('--json', 'one object a line')
+  .action(async (options: { rows: number; large: number; runs: number; json?: boolean }) => {
+    if (options.json) progress(machine())
+    else process.stdout.write(`${machine()}\n`)
+    const isReference = options.rows === 1_000_000 && options.large === 10_000_000
+    const out = report(isReference, (measure) => {
+      process.stdout.write(`${options.json ? JSON.stringify(measure) : tableLine(measure)}\n`)
+    })
+    await benchDrift({ sizes: [options.rows, options.large], runs: options.runs }, out, progress)
   })
 
 program

@@ -24,6 +24,8 @@ export interface KeyChecksum extends Checksum {
 export interface Checksums {
   /** The key of each `step`-th row of the range, at most `limit` of them. Deleted and young rows may count. */
   cuts(range: KeyRange, step: number, limit: number, signal: AbortSignal): Promise<readonly Key[]>
+  /** The key so many rows behind `from`, or behind the first one; undefined where there are not that many. Counts as `cuts` does. */
+  nth(from: Key | undefined, rows: number, signal: AbortSignal): Promise<Key | undefined>
   /** The greatest key. */
   last(signal: AbortSignal): Promise<Key | undefined>
   /** Of the parts that `cuts`, in ascending order, make of the range: one more than there are cuts. */
@@ -50,7 +52,7 @@ interface KeyColumn {
 export interface ChecksumSql {
   readonly key: readonly KeyColumn[]
   readonly from: string
-  /** For `cuts`, which needs no exact rows: without what reads each version of a row. */
+  /** Where rows need not be exact: without what reads each version of a row. */
   readonly roughFrom: string
   /** Aggregates over the rows that count. */
   aggregates(bind: Bind): {
@@ -60,6 +62,8 @@ export interface ChecksumSql {
   }
   /** What chooses the rows, in the order in which it is bound. */
   where(bind: Bind): readonly string[]
+  /** The same where rows need not be exact: an index of the key is enough. */
+  roughWhere(bind: Bind): readonly string[]
   /** Whether `(a, b) < (1, 2)` is known and can use an index. */
   readonly comparesRows: boolean
 }
@@ -110,10 +114,19 @@ export function checksumsOf(run: Run, sql: ChecksumSql): Checksums {
         const orders = key.map(({ order }) => order).join(', ')
         return `SELECT * FROM (
             SELECT ${keyTexts}, row_number() OVER (ORDER BY ${orders}) AS cdc_row
-            FROM ${sql.roughFrom} ${where([...sql.where(bind), ...inRange(range, bind)])}
+            FROM ${sql.roughFrom} ${where([...sql.roughWhere(bind), ...inRange(range, bind)])}
           ) AS cdc_rows WHERE cdc_row % ${step} = 0 ORDER BY cdc_row LIMIT ${limit}`
       }, signal)
       return rows.map(keyOf)
+    },
+    async nth(from, rows, signal) {
+      const found = await run((bind) => {
+        const orders = key.map(({ order }) => order).join(', ')
+        const conditions = [...sql.roughWhere(bind), ...inRange({ from, to: undefined }, bind)]
+        return `SELECT ${keyTexts} FROM ${sql.roughFrom} ${where(conditions)}
+          ORDER BY ${orders} LIMIT 1 OFFSET ${rows}`
+      }, signal)
+      return found.map(keyOf)[0]
     },
     async last(signal) {
       const rows = await run(

@@ -82,7 +82,8 @@ export function clickhouseSink(address: () => ClickhouseAddress, statementTimeou
       const { from, rows, sum, isFinal } = reading(pair, table, watermark, bound.bind)
       const sums = pair.sums.map((name, i) => `toString(${sum(summable(pair, name, table))}) AS cdc_sum${i}`)
       const merging = isFinal ? [`${UNMERGED} AS cdc_unmerged`] : []
-      const sql = `SELECT ${[`${rows} AS cdc_rows`, ...sums, ...merging].join(', ')} FROM ${from} ${tenant(pair, bound.bind)}`
+      const where = tenantOnly(pair, bound.bind).map((condition) => `WHERE ${condition}`)
+      const sql = `SELECT ${[`${rows} AS cdc_rows`, ...sums, ...merging].join(', ')} FROM ${from} ${where.join('')}`
       const [row] = await server.query(sql, bound.params, signal, settings)
       if (isFinal) requireMerged(row?.cdc_unmerged)
       return {
@@ -100,7 +101,6 @@ export function clickhouseSink(address: () => ClickhouseAddress, statementTimeou
     },
     checksums(pair, plan, watermark) {
       const table = knownTable(pair)
-      const { sink } = pair
       return checksumsOf(
         async (build, signal) => {
           const bound = binding()
@@ -119,10 +119,8 @@ export function clickhouseSink(address: () => ClickhouseAddress, statementTimeou
               version: plan.version && `toString(max(${quoted(plan.version.atSink)}))`,
             }
           },
-          where: (bind) =>
-            sink.only === undefined
-              ? []
-              : [`${quoted(sink.only.column)} = ${bind(sink.only.value, 'String')}`],
+          where: (bind) => tenantOnly(pair, bind),
+          roughWhere: (bind) => tenantOnly(pair, bind),
         },
       )
     },
@@ -159,8 +157,8 @@ const quoted = (name: string): string => `\`${name.replaceAll('\\', '\\\\').repl
 const nameOf = ({ sink: { container, table } }: Pair): string =>
   container === undefined ? quoted(table) : `${quoted(container)}.${quoted(table)}`
 
-function tenant({ sink: { only } }: Pair, bind: Bind): string {
-  return only === undefined ? '' : `WHERE ${quoted(only.column)} = ${bind(only.value, 'String')}`
+function tenantOnly({ sink: { only } }: Pair, bind: Bind): readonly string[] {
+  return only === undefined ? [] : [`${quoted(only.column)} = ${bind(only.value, 'String')}`]
 }
 
 /** A plain table, which has one version of a row, knows no FINAL; rows that are taken back add up without it. */

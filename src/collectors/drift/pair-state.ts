@@ -79,6 +79,7 @@ export class PairState {
     }
     return {
       cuts: (...given) => this.timed(side, () => checksums.cuts(...given)),
+      nth: (...given) => this.timed(side, () => checksums.nth(...given)),
       last: (...given) => this.timed(side, () => checksums.last(...given)),
       buckets: (...given) => all(() => checksums.buckets(...given)),
       keys: (...given) => all(() => checksums.keys(...given)),

@@ -402,7 +402,7 @@ async function suspected(
     for (const { range, source, sink } of found) await compare(range, maximum(source.rows, sink.rows))
     await compareNew(state, both, compare, signal)
     const from = state.cursor
-    const [to] = await both.source.cuts({ from, to: undefined }, settings.slice, 1, signal)
+    const to = await both.source.nth(from, settings.slice, signal)
     const slice = await compare({ from, to }, BigInt(settings.slice))
     if (slice.complete) {
       state.cursor = to

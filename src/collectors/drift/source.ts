@@ -1,5 +1,5 @@
 import { connectPostgresql, quoteIdentifier } from '../../clients/postgresql.ts'
-import { type Checksums, checksumsOf } from './checksums.ts'
+import { type Bind, type Checksums, checksumsOf } from './checksums.ts'
 import type { Pair, Place } from './pairs.ts'
 import {
   type ComparedColumn,
@@ -168,10 +168,9 @@ export function postgresqlSource(address: { url: () => string; statementTimeout:
           }),
           where: (bind) => [
             `${quoteIdentifier(pair.watermark)} < to_timestamp(${bind(watermark, 'float8')})`,
-            ...(pair.source.only === undefined
-              ? []
-              : [`${quoteIdentifier(pair.source.only.column)} = ${bind(pair.source.only.value, 'text')}`]),
+            ...tenant(pair, bind),
           ],
+          roughWhere: (bind) => tenant(pair, bind),
         },
       ),
     async position(signal) {
@@ -194,6 +193,10 @@ export function postgresqlSource(address: { url: () => string; statementTimeout:
     },
     close: () => server.close(),
   }
+}
+
+function tenant({ source: { only } }: Pair, bind: Bind): readonly string[] {
+  return only === undefined ? [] : [`${quoteIdentifier(only.column)} = ${bind(only.value, 'text')}`]
 }
 
 /** As SQL wants it, and as `regclass` reads it. */

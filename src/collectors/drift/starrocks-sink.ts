@@ -107,6 +107,7 @@ export function starrocksSink(address: () => StarrocksAddress): Sink {
             version: plan.version && `max(${quoted(plan.version.atSink)})`,
           }),
           where: (bind) => conditions(pair, watermark, bind),
+          roughWhere: (bind) => tenant(pair, bind),
         },
       ),
     close: () => server.close(),
@@ -120,12 +121,15 @@ const nameOf = ({ sink: { container, table } }: Pair): string =>
 
 function conditions(pair: Pair, watermark: number, bind: Bind): readonly string[] {
   const at = new Date(watermark * 1000).toISOString().slice(0, 19).replace('T', ' ')
-  const { only } = pair.sink
   return [
     `${quoted(pair.atSink(pair.watermark))} < ${bind(at, 'datetime')}`,
     ...(pair.deleted === undefined ? [] : [`${quoted(pair.deleted)} = 0`]),
-    ...(only === undefined ? [] : [`${quoted(only.column)} = ${bind(only.value, 'text')}`]),
+    ...tenant(pair, bind),
   ]
+}
+
+function tenant({ sink: { only } }: Pair, bind: Bind): readonly string[] {
+  return only === undefined ? [] : [`${quoted(only.column)} = ${bind(only.value, 'text')}`]
 }
 
 const isInteger = (type: string) => /^(tiny|small|medium|big|large)?int/.test(type)
