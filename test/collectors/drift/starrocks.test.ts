@@ -215,6 +215,43 @@ test('between two counts a run reads what is new and a slice', async () => {
   )
 })
 
+test('the bounds of a run leave out and count what they leave out', async () => {
+  await database.query(`CREATE TABLE bounded (id int PRIMARY KEY, note text, created_at timestamp);
+    INSERT INTO bounded SELECT n, 'note ' || n, '2026-01-01' FROM generate_series(1, 3000) n`)
+  await warehouse.query(`CREATE TABLE bounded (id int PRIMARY KEY, note text, created_at datetime);
+    INSERT INTO bounded SELECT seq, concat('note ', seq), '2026-01-01' FROM seq_1_to_3000`)
+  const bounded = { source: 'public.bounded', sink: 'bounded', watermark: 'created_at' }
+  const runs = async (count: number, given: object, table: object = bounded) =>
+    await comparing(
+      [table],
+      async (collector) => {
+        let lines: string[] = []
+        for (let i = 0; i < count; i++) lines = await collector.run()
+        expect(collector.failedParts).toEqual([])
+        return lines
+          .filter((line) => /^cdc_(reconcile_skipped_total|row_difference)/.test(line) && !/lag/.test(line))
+          .map((line) => line.replace(/\{.*?(?:reason="(\w+)")?\}/, ' $1'))
+      },
+      given,
+    )
+  expect(await runs(1, {})).toEqual(['cdc_row_difference  0'])
+  expect(await runs(2, { max_time: '0s' })).toEqual(['cdc_reconcile_skipped_total time 2'])
+  const allDay = ['00:00-12:00', '12:00-00:00']
+  expect(await runs(2, { quiet_hours: allDay })).toEqual(['cdc_reconcile_skipped_total quiet 2'])
+  expect(await runs(1, { checksums: { slice: 2000, max_rows: 1000 } })).toEqual([
+    'cdc_reconcile_skipped_total rows 1',
+    'cdc_row_difference  0',
+  ])
+  // Not its turn again: what was known stays, and is no skip.
+  await comparing([{ ...bounded, every: '1h' }], async (collector) => {
+    const first = await collector.run()
+    await warehouse.query('DELETE FROM bounded WHERE id = 1')
+    const second = await collector.run()
+    const known = (lines: readonly string[]) => lines.filter((line) => !/statement_seconds/.test(line))
+    expect(known(second)).toEqual(known(first))
+  })
+}, 120_000)
+
 test('nothing is written, and a table that is not there fails', async () => {
   await warehouse.query(`
     CREATE TABLE written (id int);
