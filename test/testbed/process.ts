@@ -131,6 +131,9 @@ class Fatal extends Error {}
  */
 export const PATIENCE_MS = 180_000
 
+/** For one question of those that are asked again and again: a slow answer is one, a hung connection none. */
+export const ANSWER_MS = 20_000
+
 /** Asks until the condition holds; its last error is the cause of the rejection. */
 export async function waitFor(
   what: string,
@@ -142,7 +145,7 @@ export async function waitFor(
   while (performance.now() < deadline) {
     try {
       const left = Math.max(1, Math.ceil(deadline - performance.now()))
-      if (await condition(AbortSignal.timeout(Math.min(5_000, left)))) return
+      if (await condition(AbortSignal.timeout(Math.min(ANSWER_MS, left)))) return
       last = undefined
     } catch (error) {
       if (error instanceof Fatal) throw error

@@ -7,7 +7,7 @@ import { Kafka, logLevel } from 'kafkajs'
 import { javaOptions, kafkaClassPath } from '../java.ts'
 import type { Part } from '../part.ts'
 import { reservePort } from '../ports.ts'
-import { TestbedProcess } from '../process.ts'
+import { ANSWER_MS, TestbedProcess } from '../process.ts'
 import { type DataFolder, dataFolder, type ProcessPart, processPart } from '../process-part.ts'
 
 const run = promisify(execFile)
@@ -241,8 +241,8 @@ async function knowsBrokers(broker: string, count: number): Promise<boolean> {
     clientId: 'testbed',
     brokers: [broker],
     logLevel: logLevel.NOTHING,
-    connectionTimeout: 2_000,
-    requestTimeout: 2_000,
+    connectionTimeout: ANSWER_MS,
+    requestTimeout: ANSWER_MS,
     retry: { retries: 0 },
   })
   const admin = kafka.admin()

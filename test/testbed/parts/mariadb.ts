@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import mysql from 'mysql2/promise'
 import { reservePort } from '../ports.ts'
-import { TestbedProcess } from '../process.ts'
+import { ANSWER_MS, TestbedProcess } from '../process.ts'
 import { dataFolder, type ProcessPart, startProcessPart } from '../process-part.ts'
 import { unprivilegedUser } from './postgres.ts'
 
@@ -62,7 +62,7 @@ GRANT ALL ON *.* TO 'tester'@'127.0.0.1';
 }
 
 async function answers(uri: string): Promise<boolean> {
-  const connection = await mysql.createConnection({ uri, connectTimeout: 2_000 })
+  const connection = await mysql.createConnection({ uri, connectTimeout: ANSWER_MS })
   connection.on('error', () => {})
   await connection.query('SELECT 1')
   await connection.end()

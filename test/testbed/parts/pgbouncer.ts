@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { reservePort } from '../ports.ts'
-import { TestbedProcess } from '../process.ts'
+import { ANSWER_MS, TestbedProcess } from '../process.ts'
 import { dataFolder, type ProcessPart, startProcessPart } from '../process-part.ts'
 import { type PostgresPart, unprivilegedUser } from './postgres.ts'
 
@@ -53,7 +53,11 @@ export async function startPgbouncer(server: Pick<PostgresPart, 'url'>): Promise
 }
 
 async function answers(connectionString: string): Promise<boolean> {
-  const client = new pg.Client({ connectionString, connectionTimeoutMillis: 2_000, query_timeout: 2_000 })
+  const client = new pg.Client({
+    connectionString,
+    connectionTimeoutMillis: ANSWER_MS,
+    query_timeout: ANSWER_MS,
+  })
   client.on('error', () => {})
   try {
     await client.connect()

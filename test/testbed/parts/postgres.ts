@@ -16,7 +16,7 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { reservePort } from '../ports.ts'
-import { TestbedProcess } from '../process.ts'
+import { ANSWER_MS, TestbedProcess } from '../process.ts'
 import { type DataFolder, dataFolder, type ProcessPart, startProcessPart } from '../process-part.ts'
 
 const run = promisify(execFile)
@@ -153,7 +153,11 @@ async function initialise(initdb: string, cluster: string, password: string, own
 }
 
 async function answersQuery(connectionString: string): Promise<boolean> {
-  const client = new pg.Client({ connectionString, connectionTimeoutMillis: 2_000, query_timeout: 2_000 })
+  const client = new pg.Client({
+    connectionString,
+    connectionTimeoutMillis: ANSWER_MS,
+    query_timeout: ANSWER_MS,
+  })
   client.on('error', () => {})
   try {
     await client.connect()

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { createClient } from 'redis'
 import { reservePort } from '../ports.ts'
-import { TestbedProcess } from '../process.ts'
+import { ANSWER_MS, TestbedProcess } from '../process.ts'
 import { dataFolder, type ProcessPart, startProcessPart } from '../process-part.ts'
 
 export interface RedisOptions {
@@ -38,7 +38,7 @@ export async function startRedis({ folder, password }: RedisOptions = {}): Promi
 }
 
 async function answersPing(url: string): Promise<boolean> {
-  const client = createClient({ url, socket: { reconnectStrategy: false, socketTimeout: 2_000 } })
+  const client = createClient({ url, socket: { reconnectStrategy: false, socketTimeout: ANSWER_MS } })
   // Without a listener the client throws what `connect` rejects with anyway.
   client.on('error', () => {})
   try {
