@@ -252,6 +252,29 @@ test('the bounds of a run leave out and count what they leave out', async () => 
   })
 }, 120_000)
 
+test('a row of the same version is corrupt, and one of an older version late', async () => {
+  await database.query(`CREATE TABLE versions (id int PRIMARY KEY, note text, version bigint, created_at timestamp);
+    INSERT INTO versions SELECT n, 'note ' || n, 9, '2026-01-01' FROM generate_series(1, 20) n`)
+  await warehouse.query(`CREATE TABLE versions (id int PRIMARY KEY, note text, version bigint, created_at datetime);
+    INSERT INTO versions SELECT seq, concat('note ', seq), 9, '2026-01-01' FROM seq_1_to_20;
+    UPDATE versions SET note = 'tampered' WHERE id = 5;
+    UPDATE versions SET note = 'as it was', version = 8 WHERE id = 6;
+    UPDATE versions SET note = 'from nowhere', version = 10 WHERE id = 7`)
+  const versions = {
+    source: 'public.versions',
+    sink: 'versions',
+    watermark: 'created_at',
+    version: 'version',
+  }
+  await comparing([versions], async (collector) => {
+    const skipped = (lines: readonly string[]) => lines.filter((line) => /skipped_total.*lag/.test(line))
+    expect(skipped(await collector.run())).toEqual([
+      'cdc_reconcile_skipped_total{target="test",table="versions",tenant="",reason="lag"} 1',
+    ])
+    expect(found(collector).sort()).toEqual(['5 corrupt', '7 different'])
+  })
+}, 120_000)
+
 test('nothing is written, and a table that is not there fails', async () => {
   await warehouse.query(`
     CREATE TABLE written (id int);
