@@ -25,7 +25,7 @@ export interface Bounds {
 }
 
 /** A count of the source, and what bounds it. */
-export interface SourceCount extends Totals, Bounds {}
+interface SourceCount extends Totals, Bounds {}
 
 export interface Source {
   /** Counts what is older than `lag` milliseconds, and than the oldest transaction that is writing. */

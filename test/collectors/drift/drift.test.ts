@@ -341,6 +341,21 @@ test('nothing is written, whatever the configuration asks for', async () => {
   expect(await ask('SELECT * FROM written')).toEqual([])
 })
 
+test('estimates are what the catalogs say', async () => {
+  await everythingArrived()
+  await bookOld('alpha', 30)
+  await ask('ANALYZE alpha.journals')
+  const table = { source: 'alpha.journals', sink: 'journals', watermark: 'created_at', deleted: '_deleted' }
+  await comparing({ lag: '0s', tenants: [], tables: [table], estimates: true }, async (collector) => {
+    const lines = await collector.run()
+    expect(valuesOf('cdc_source_estimated_rows', lines)).toEqual({
+      'journals/': await countInSource('journals', 'alpha'),
+    })
+    // Each version of each row of each tenant is one.
+    expect(valuesOf('cdc_sink_estimated_rows', lines)['journals/']).toBeGreaterThan(0)
+  })
+})
+
 test('names with quotes and dots in them are names', async () => {
   await ask(`
     CREATE TABLE "odd""; name" ("made ""at" timestamp DEFAULT now() - interval '1 day', "the tenant" text);
