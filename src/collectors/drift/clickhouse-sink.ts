@@ -43,12 +43,16 @@ export function clickhouseSink(address: () => ClickhouseAddress, statementTimeou
     max_execution_time: Math.ceil(statementTimeout / 1000),
   } as const
 
-  /** Read once: a table that is made anew as another one is found out by the daemon's next start or reload. */
+  /** Read once, and again after a failure: a table that is made anew as another one may not show by one. */
   const tables = new Map<string, Table>()
 
-  async function tableOf({ sink: { container, table } }: Pair, signal: AbortSignal): Promise<Table> {
+  const keyOf = ({ sink: { container, table } }: Pair): string =>
+    JSON.stringify([container ?? address().database, table])
+
+  async function tableOf(pair: Pair, signal: AbortSignal): Promise<Table> {
+    const { container, table } = pair.sink
     const database = container ?? address().database
-    const key = JSON.stringify([database, table])
+    const key = keyOf(pair)
     const known = tables.get(key)
     if (known) return known
     const rows = await server.query(CATALOG, { container: database, table }, signal)
@@ -61,9 +65,8 @@ export function clickhouseSink(address: () => ClickhouseAddress, statementTimeou
     return found
   }
 
-  function knownTable({ sink: { container, table } }: Pair): Table {
-    const known = tables.get(JSON.stringify([container ?? address().database, table]))
-    return known ?? { engine: '', columns: new Map() }
+  function knownTable(pair: Pair): Table {
+    return tables.get(keyOf(pair)) ?? { engine: '', columns: new Map() }
   }
 
   return {
@@ -124,6 +127,7 @@ export function clickhouseSink(address: () => ClickhouseAddress, statementTimeou
         },
       )
     },
+    forget: (pair) => void tables.delete(keyOf(pair)),
     close: () => server.close(),
   }
 }

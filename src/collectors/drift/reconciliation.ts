@@ -463,6 +463,12 @@ class Run {
     this.signal = signal
   }
 
+  /** The table may have been changed since. */
+  #forgetCatalog(state: PairState): void {
+    state.plan = undefined
+    for (const { sink } of this.#connections) sink.forget(state.pair)
+  }
+
   fail(state: PairState, cause: unknown): void {
     if (!this.failed.has(state)) this.#batch.partFailed(state.pair.labels, cause)
     this.failed.add(state)
@@ -485,6 +491,7 @@ class Run {
             const result = await work(item, sides)
             if (result !== undefined) results.push(result)
           } catch (cause) {
+            this.#forgetCatalog(item.state)
             if (this.signal.aborted || ++this.#errors === this.#pairs) throw cause
             this.fail(item.state, cause)
           }

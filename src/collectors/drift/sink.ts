@@ -18,5 +18,7 @@ export interface Sink {
   estimate(pair: Pair, signal: AbortSignal): Promise<number | undefined>
   /** Of the rows made before `watermark` that are not deleted. */
   checksums(pair: Pair, plan: RowPlan, watermark: number): Checksums
+  /** What its catalog said of the table is asked anew: it may be what made a statement fail. */
+  forget(pair: Pair): void
   close(): void
 }

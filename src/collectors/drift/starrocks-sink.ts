@@ -110,6 +110,8 @@ export function starrocksSink(address: () => StarrocksAddress): Sink {
           roughWhere: (bind) => tenant(pair, bind),
         },
       ),
+    // It asks its catalog each time.
+    forget: () => {},
     close: () => server.close(),
   }
 }
