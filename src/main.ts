@@ -43,7 +43,7 @@ program
   .option(...CONFIG)
   .option('--collector <kind>', 'where collectors of several kinds have this target')
   .action(async (target: string, options: CollectOptions) => {
-    if (!(await collect(target, options))) process.exit(1)
+    if (!(await collect(target, options))) process.exitCode = 1
   })
 
 program
@@ -54,7 +54,7 @@ program
   .option('--watch', 'again and again, until interrupted')
   .option('--json', 'JSON instead of a table')
   .action(async (options: StatusOptions) => {
-    if (!(await status(options, interrupted()))) process.exit(1)
+    if (!(await status(options, interrupted()))) process.exitCode = 1
   })
 
 const config = program.command('config').description('look at a configuration')
@@ -93,7 +93,7 @@ drift
   .option(...CONFIG)
   .option('--json', 'JSON instead of tables')
   .action(async (check: string, options: DriftOptions) => {
-    if (!(await showDrift(check, options, interrupted()))) process.exit(1)
+    if (!(await showDrift(check, options, interrupted()))) process.exitCode = 1
   })
 drift
   .command('bisect')
@@ -104,7 +104,7 @@ drift
   .option('--max-keys <count>', 'keys of a table to name', wholeNumber, 10_000)
   .option('--json', 'JSON instead of tables')
   .action(async (check: string, options: BisectOptions) => {
-    if (!(await bisectDrift(check, options, interrupted()))) process.exit(1)
+    if (!(await bisectDrift(check, options, interrupted()))) process.exitCode = 1
   })
 
 const failures = program.command('failures').description('failures of connectors, as kept in state_dir')
@@ -216,14 +216,14 @@ for (const operation of ['restart', 'pause', 'resume', 'stop', 'delete'] as cons
     )
   if (operation === 'restart') command.option('--all-tasks', 'tasks too that have not failed')
   command.action(async (names: readonly string[], options: OperateCommandOptions) => {
-    if (!(await operateCommand(operation, names, options, interrupted()))) process.exit(1)
+    if (!(await operateCommand(operation, names, options, interrupted()))) process.exitCode = 1
   })
 }
 
 changing(
   connect.command('forget').description('drop what the failure log keeps of it; no cluster is asked'),
 ).action(async (names: readonly string[], options: ChangeOptions) => {
-  if (!(await forgetCommand(names, options, interrupted()))) process.exit(1)
+  if (!(await forgetCommand(names, options, interrupted()))) process.exitCode = 1
 })
 
 function regex(text: string): RegExp {
@@ -247,14 +247,29 @@ function interrupted(): AbortSignal {
   return controller.signal
 }
 
+/** Once all is written: a pipe takes 64 KiB at a time, and what it has not taken would be lost. */
+async function exit(code: number | string): Promise<never> {
+  const written = [process.stdout, process.stderr].map(
+    (stream) => new Promise((resolve) => stream.write('', resolve)),
+  )
+  await Promise.all(written)
+  process.exit(code)
+}
+
+// The reader has seen enough: `cdc-exporter lag | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+})
+
 try {
   await program.parseAsync()
-  process.exit(0)
+  await exit(process.exitCode ?? 0)
 } catch (error) {
   if (error instanceof ConfigError) {
     process.stderr.write(`${error.message}\n`)
-    process.exit(2)
+    await exit(2)
   }
   process.stderr.write(`cdc-exporter: ${errorLine(error)}\n`)
-  process.exit(error instanceof UsageError ? 2 : 1)
+  await exit(error instanceof UsageError ? 2 : 1)
 }

@@ -1,11 +1,14 @@
+import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { temporaryFolder } from '../testbed/part.ts'
 import { runCommand } from './daemon.ts'
 
 const folder = temporaryFolder('config')
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 function written(text: string): string {
   const file = join(folder.path, 'config.yaml')
@@ -71,6 +74,19 @@ test('config show masks secrets', async () => {
   expect(exitCode).toBe(0)
   expect(stdout).toContain('target: votes')
   expect(stdout).not.toContain('planted-password')
+})
+
+test('what is longer than a pipe holds arrives whole', async () => {
+  const command = ['-c', '"$@" | cat', 'sh', process.execPath, main, 'config', 'schema']
+  const { stdout } = await promisify(execFile)('sh', command, { maxBuffer: 16 * 1024 * 1024 })
+  expect(stdout.length).toBeGreaterThan(65_536)
+  expect(stdout).toBe((await runCommand('config', 'schema')).stdout)
+  expect(stdout.endsWith('}\n')).toBe(true)
+})
+
+test('a reader that has seen enough ends it without a word', async () => {
+  const command = ['-c', '"$@" | head -n 1', 'sh', process.execPath, main, 'config', 'schema']
+  expect(await promisify(execFile)('sh', command)).toEqual({ stdout: '{\n', stderr: '' })
 })
 
 test('config schema prints the schema that is committed', async () => {
