@@ -74,8 +74,9 @@ export async function startApp(
       if (isCounting) notKept(error)
       isCounting = false
     }
+    const byTarget = new Map(fleets().map((fleet) => [fleet.target, fleet]))
     return counted.map(({ target, ...rest }) => {
-      const { environment = '', platform = '' } = fleetOf(target) ?? {}
+      const { environment = '', platform = '' } = byTarget.get(target) ?? {}
       return { target, environment, platform, ...rest }
     })
   })

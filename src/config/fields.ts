@@ -60,6 +60,16 @@ export function shown(value: unknown): string {
   return JSON.stringify(typeof value === 'string' && value.length > 80 ? `${value.slice(0, 80)}…` : value)
 }
 
+/** Whether it is a name of the time zone database, such as `Europe/Berlin`. */
+export function isTimezone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name })
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** The message of a field that wanted `expected`. */
 const wanted = (expected: string) => (issue: { readonly input?: unknown }) =>
   issue.input === undefined

@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path'
 import type { CollectorKind, DeclaredFamily } from '../collection/collector.ts'
 import { nextTime, type Schedule } from '../collection/schedule.ts'
 import type { LogLevel } from '../log.ts'
-import { formatDuration, shown } from './fields.ts'
+import { formatDuration, isTimezone, shown } from './fields.ts'
 import { type Complaint, check, nearestName, typeName, unknownKeyMessage } from './issues.ts'
 import { keysAt } from './schema.ts'
 import { Secret } from './secret.ts'
@@ -204,15 +204,6 @@ function readSchedule(
     source.fault(at, `expected a cron expression of five fields such as "0 6 * * *", got ${shown(cron)}`)
   }
   return { cron, timezone }
-}
-
-function isTimezone(name: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name })
-    return true
-  } catch {
-    return false
-  }
 }
 
 /** Undefined where the kind is not known. Keys of all collectors and keys of the kind are judged apart. */

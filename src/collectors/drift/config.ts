@@ -3,6 +3,7 @@ import {
   boolean,
   duration,
   integer,
+  isTimezone,
   settings as keys,
   pattern,
   settingsWithSecrets,
@@ -306,13 +307,4 @@ export function longestWait({ lag, slot, slot_timeout, kafka, checksums }: Setti
   // Once the group has committed it, a row needs no more time.
   const each = kafka === undefined ? arrival + lag : arrival
   return arrival + lag + confirmations * each
-}
-
-function isTimezone(name: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name })
-    return true
-  } catch {
-    return false
-  }
 }
