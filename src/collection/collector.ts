@@ -1,12 +1,19 @@
 import type { ZodType } from 'zod'
 import type { Clock } from '../clock.ts'
-import type { Family } from '../metrics/family.ts'
+import type { Distribution } from '../metrics/distribution.ts'
+import type { Family, Histogram } from '../metrics/family.ts'
 import type { Sample } from '../metrics/family-series.ts'
 
 /** Where one run of a collector writes the present truth. */
 export interface SampleBatch {
   /** One sample. The instance's own labels (`target`, `environment`, …) are added by the engine. */
   add<L extends string>(family: Family<L>, labels: Readonly<Record<L, string>>, value: number): void
+  /** One histogram, of all that was observed since its collector began. */
+  addHistogram<L extends string>(
+    family: Histogram<L>,
+    labels: Readonly<Record<L, string>>,
+    value: Distribution,
+  ): void
   /**
    * One part of the backend could not be read; the other samples stay valid. `part` names it by labels:
    * of the last run's samples, those that carry these labels and are not written in this run stay for the
@@ -46,7 +53,7 @@ export interface CollectorContext {
   /** Milliseconds after which a run's signal aborts: what a backend is asked for should end before. */
   readonly timeout: number
   /**
-   * What every instance of this configuration, of any kind, says of the family called `name`: its last good
+   * What every instance of this configuration, of any kind, says of the series called `name`: its last good
    * run, for as long as a scrape sees it. For a collector that builds on what others found out; a copy.
    */
   samples(name: string): readonly Sample[]

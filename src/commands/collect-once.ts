@@ -48,6 +48,8 @@ export function oneOff({ kind, target, labels, settings, timeout }: InstanceConf
           if (list) list.push({ labels, value })
           else samples.set(family.name, [{ labels, value }])
         },
+        // No table shows one.
+        addHistogram: () => {},
         partFailed: (labels, cause) => void failedParts.push({ labels, cause }),
       }
       const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeout)])

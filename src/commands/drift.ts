@@ -66,6 +66,7 @@ async function compare(
   let failed = 0
   const batch: SampleBatch = {
     add: () => {},
+    addHistogram: () => {},
     partFailed(labels, cause) {
       failed++
       say(`${Object.values(labels).filter(Boolean).join('/')}: ${errorLine(cause)}`)

@@ -1,6 +1,7 @@
 import { nextTurn, turnTimer } from '../clock.ts'
-import type { Family } from './family.ts'
-import { escapeLabelValue, FamilySeries, type Sample } from './family-series.ts'
+import type { Distribution } from './distribution.ts'
+import { type Family, type Histogram, isHistogram } from './family.ts'
+import { COUNT, escapeLabelValue, FamilySeries, type Sample, SUM } from './family-series.ts'
 
 /** Why samples of a run were not taken. */
 export interface Dropped {
@@ -55,11 +56,13 @@ export class InstanceSeries {
     return size
   }
 
-  /** Of the families called `name`, as of the last commit; the instance's labels are among theirs. */
+  /**
+   * Of the series called `name`, as of the last commit; the instance's labels are among theirs. Those of a
+   * histogram have three names, as in the text format.
+   */
   *samples(name: string): Generator<Sample> {
     for (const series of this.#byFamily.values()) {
-      if (series.family.name !== name) continue
-      for (const { labels, value } of series.samples())
+      for (const { labels, value } of series.samples(name))
         yield { labels: { ...this.#labels, ...labels }, value }
     }
   }
@@ -92,15 +95,41 @@ export class RunBatch {
   add<L extends string>(family: Family<L>, labels: Readonly<Record<L, string>>, value: number): void {
     // A run that goes on after its time-out writes to nobody.
     if (!this.#open) return
-    if (family !== this.#lastFamily) {
-      this.#lastSeries = this.#byFamily.get(family)
+    if (family !== this.#lastFamily || !this.#lastSeries) {
+      if (isHistogram(family)) throw new TypeError(`${family.name} is a histogram: it wants a distribution`)
+      this.#lastSeries = this.#seriesOf(family)
       this.#lastFamily = family
     }
-    if (!this.#lastSeries) throw new TypeError(`${family.name} is not among the families of its kind`)
     if (Number.isNaN(value)) this.#drop('invalid', family)
     else if (this.#count >= this.#maxSeries) this.#drop('limit', family)
     else if (this.#lastSeries.write(labels, value)) this.#count++
     else this.#drop('duplicate', family)
+  }
+
+  addHistogram<L extends string>(
+    family: Histogram<L>,
+    labels: Readonly<Record<L, string>>,
+    value: Distribution,
+  ): void {
+    if (!this.#open) return
+    const series = this.#seriesOf(family)
+    const counts = value.cumulative()
+    // All or none: half a histogram is a wrong one.
+    if (this.#count + counts.length + 2 > this.#maxSeries) {
+      this.#drop('limit', family)
+      return
+    }
+    const lines: [string, number][] = counts.map((count, i) => [String(family.buckets[i] ?? '+Inf'), count])
+    lines.push([SUM, value.sum], [COUNT, counts.at(-1) ?? 0])
+    const isNew = lines.every(([le, number]) => series.write({ ...labels, le }, number))
+    if (isNew) this.#count += lines.length
+    else this.#drop('duplicate', family)
+  }
+
+  #seriesOf(family: Family): FamilySeries {
+    const series = this.#byFamily.get(family)
+    if (!series) throw new TypeError(`${family.name} is not among the families of its kind`)
+    return series
   }
 
   #drop(reason: keyof Dropped, { name }: Family): void {

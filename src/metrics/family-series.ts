@@ -1,4 +1,4 @@
-import type { Family } from './family.ts'
+import { type Family, isHistogram } from './family.ts'
 import { SlotIndex } from './slot-index.ts'
 
 /** Slots of one chunk at the most: rendering and comparing one stays well under ten milliseconds. */
@@ -8,6 +8,10 @@ const NARROW = 17
 /** The longest text of a double, such as `-0.0000010444961525939881`, has 25 characters. */
 const WIDE = 25
 const SPACE = 0x20
+
+/** In the place of a bound: the sum of a histogram, and the number of its observations. No text of a number is one. */
+export const SUM = 'sum'
+export const COUNT = 'count'
 
 /** A run of finished lines of one family and one instance. `version` changes when its bytes do. */
 export interface Block {
@@ -48,6 +52,8 @@ interface Chunk {
 export class FamilySeries {
   readonly family: Family
   readonly #constLabels: string
+  /** Those of the family; of a histogram, the bound as well. */
+  readonly #names: readonly string[]
   #labels: string[] = []
   #values = new Float64Array(0)
   #pending = new Float64Array(0)
@@ -72,6 +78,7 @@ export class FamilySeries {
   constructor(family: Family, constLabels: string) {
     this.family = family
     this.#constLabels = constLabels
+    this.#names = isHistogram(family) ? [...family.labelNames, 'le'] : family.labelNames
   }
 
   /** Series after the last commit. */
@@ -84,9 +91,16 @@ export class FamilySeries {
     return this.#chunks.map((chunk) => chunk.block)
   }
 
-  /** Of the last commit; without the instance's labels. */
-  *samples(): Generator<Sample> {
-    for (const slot of this.#order) yield { labels: this.#labelsOf(slot), value: this.#values[slot] ?? 0 }
+  /** Of the last commit, those called `name`; without the instance's labels. */
+  *samples(name: string): Generator<Sample> {
+    if (!name.startsWith(this.family.name)) return
+    const suffix = name.slice(this.family.name.length)
+    for (const slot of this.#order) {
+      if (this.#suffixOf(slot) !== suffix) continue
+      const labels = this.#labelsOf(slot)
+      if (suffix === '_sum' || suffix === '_count') delete labels.le
+      yield { labels, value: this.#values[slot] ?? 0 }
+    }
   }
 
   begin(run: number): void {
@@ -170,7 +184,7 @@ export class FamilySeries {
   }
 
   #matches(slot: number, labels: Readonly<Record<string, string>>): boolean {
-    const names = this.family.labelNames
+    const names = this.#names
     const base = slot * names.length
     for (let i = 0; i < names.length; i++) {
       if (this.#labels[base + i] !== labels[names[i] ?? '']) return false
@@ -178,12 +192,19 @@ export class FamilySeries {
     return true
   }
 
-  #labelsOf(slot: number): Readonly<Record<string, string>> {
-    const names = this.family.labelNames
+  #labelsOf(slot: number): Record<string, string> {
+    const names = this.#names
     const labels: Record<string, string> = {}
     for (let i = 0; i < names.length; i++)
       labels[names[i] ?? ''] = this.#labels[slot * names.length + i] ?? ''
     return labels
+  }
+
+  /** What a line of the family has behind its name. */
+  #suffixOf(slot: number): '' | '_bucket' | '_sum' | '_count' {
+    if (this.#names === this.family.labelNames) return ''
+    const bound = this.#labels[(slot + 1) * this.#names.length - 1]
+    return bound === SUM ? '_sum' : bound === COUNT ? '_count' : '_bucket'
   }
 
   #lookUp(labels: Readonly<Record<string, string>>): number {
@@ -195,7 +216,7 @@ export class FamilySeries {
       if (this.#chunkOf[known]) this.#cursor = (this.#position[known] ?? 0) + 1
       return known
     }
-    const names = this.family.labelNames
+    const names = this.#names
     for (const name of names) {
       if (typeof labels[name] !== 'string')
         throw new TypeError(`${this.family.name}: label ${name} has no value`)
@@ -209,7 +230,7 @@ export class FamilySeries {
   }
 
   hashOf(slot: number): number {
-    const { length } = this.family.labelNames
+    const { length } = this.#names
     let hash = 0
     for (let i = 0; i < length; i++) hash = mixed(hash, this.#labels[slot * length + i] ?? '')
     return hash
@@ -217,7 +238,7 @@ export class FamilySeries {
 
   #hash(labels: Readonly<Record<string, string>>): number {
     let hash = 0
-    for (const name of this.family.labelNames) hash = mixed(hash, labels[name] ?? '')
+    for (const name of this.#names) hash = mixed(hash, labels[name] ?? '')
     return hash
   }
 
@@ -303,18 +324,20 @@ export class FamilySeries {
 
   #layOut(chunk: Chunk, width: number): void {
     const { slots } = chunk
-    const names = this.family.labelNames
     const offsets = new Uint32Array(slots.length)
     const rendered = new Float64Array(slots.length)
     let length = 0
     for (let i = 0; i < slots.length; i++) {
       const slot = slots[i] ?? 0
+      const suffix = this.#suffixOf(slot)
+      const name = `${this.family.name}${suffix}`
+      const names = suffix === '' || suffix === '_bucket' ? this.#names : this.family.labelNames
       let labels = this.#constLabels
       for (let k = 0; k < names.length; k++) {
         if (labels !== '') labels += ','
-        labels += `${names[k]}="${escapeLabelValue(this.#labels[slot * names.length + k] ?? '')}"`
+        labels += `${names[k]}="${escapeLabelValue(this.#labels[slot * this.#names.length + k] ?? '')}"`
       }
-      const prefix = labels === '' ? `${this.family.name} ` : `${this.family.name}{${labels}} `
+      const prefix = labels === '' ? `${name} ` : `${name}{${labels}} `
       reserveDraft(length, prefix.length * MOST_BYTES_A_CHARACTER + width + 1)
       length += draft.write(prefix, length)
       offsets[i] = length

@@ -10,6 +10,7 @@ import {
 } from '../../src/collection/collector.ts'
 import { Instance } from '../../src/collection/instance.ts'
 import { collectorKinds } from '../../src/collectors/index.ts'
+import type { Distribution } from '../../src/metrics/distribution.ts'
 import { Exposition } from '../../src/metrics/exposition.ts'
 import type { Family } from '../../src/metrics/family.ts'
 import { reporterInMemory } from '../../src/operations/failure-log.ts'
@@ -37,6 +38,10 @@ class Recording implements SampleBatch {
 
   add(family: Family, labels: Readonly<Record<string, string>>, value: number): void {
     this.samples.push({ family, labels: { ...labels }, value })
+  }
+
+  addHistogram(family: Family, labels: Readonly<Record<string, string>>, value: Distribution): void {
+    this.samples.push({ family, labels: { ...labels }, value: value.sum })
   }
 
   partFailed(_: Readonly<Record<string, string>>, cause: unknown): void {
@@ -306,6 +311,7 @@ function faultsOf({ name, type, help, labelNames }: Family, kept: ReadonlySet<st
   const known = kept.has(name) ? [] : faults
   if (!/[.:]$/.test(help) || help.length < 20) known.push('has a HELP that is no sentence')
   for (const label of labelNames) {
+    if (['le', 'quantile'].includes(label)) known.push(`has the label ${label}, which is Prometheus's`)
     if (!/^[a-z][a-z0-9_]*$/.test(label)) known.push(`has the label ${label}, which is not snake case`)
     if (['target', 'collector', 'environment', 'platform'].includes(label))
       known.push(`has the label ${label}, which is the engine's`)
