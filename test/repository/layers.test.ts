@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
     /^collection\/(collector|schedule)$/,
     /^metrics\/family$/,
     /^clients\//,
-    /^config\/(clickhouse|fields|kafka|secret|tls)$/,
+    /^config\/(clickhouse|fields|kafka|query|secret|tls)$/,
   ],
   collection: [/^metrics\//],
   metrics: [],
@@ -29,7 +29,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   operations: [/^clients\//, /^config\/(fields|secret|tokens)$/, /^collection\/(collector|schedule)$/],
   clients: [],
   // The kinds arrive as a parameter.
-  config: [/^collection\/(collector|schedule)$/, /^clients\/(clickhouse|kafka\/security|tls)$/],
+  config: [/^collection\/(collector|schedule)$/, /^clients\/(clickhouse|databases|kafka\/security|tls)$/],
   clock: [],
   log: [],
   types: [],

@@ -1,59 +1,18 @@
 import { z } from 'zod'
 import type { DeclaredFamily } from '../../collection/collector.ts'
 import { clickhouseConnection, clickhouseSecrets } from '../../config/clickhouse.ts'
+import { declaredMetric } from '../../config/declared.ts'
 import { duration, integer, settings as keys, settingsWithSecrets, shown } from '../../config/fields.ts'
+import { isByTenant, parameters, parametersFault, TENANT, withTenant } from '../../config/query.ts'
 import type { Family } from '../../metrics/family.ts'
 import { pack, queriesOf } from './packs.ts'
-import type { Parameters, Query } from './query.ts'
-
-const TENANT = '{tenant}'
-
-const UNITS = 'seconds, bytes, ratio or another base unit'
-
-const value = keys({
-  metric: z
-    .string()
-    .regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/, {
-      error: ({ input }) =>
-        `expected a name of letters, digits and underscores that starts with no digit, got ${shown(input)}`,
-    })
-    .describe('Name of the series.'),
-  type: z
-    .enum(['gauge', 'counter'])
-    .default('gauge')
-    .describe('counter: it only grows, but for a reset; its name ends in _total.'),
-  help: z.string().min(1).describe('Says what the number is, as HELP of the series.'),
-  unit: z
-    .string()
-    .regex(/^[a-z]+$/, { error: ({ input }) => `expected ${UNITS}, got ${shown(input)}` })
-    .optional()
-    .describe('Base unit, which the name then ends in, before _total: seconds, bytes, ratio.'),
-}).superRefine(({ metric, type, unit }, context) => {
-  const complain = (message: string) => context.addIssue({ code: 'custom', path: ['metric'], message })
-  const isTotal = metric.endsWith('_total')
-  if (type === 'counter' && !isTotal) complain(`the name of a counter ends in _total, got ${shown(metric)}`)
-  if (type === 'gauge' && isTotal)
-    complain(`the name of a gauge does not end in _total, got ${shown(metric)}`)
-  if (/_(sum|count|bucket)$/.test(metric))
-    complain(`_sum, _count and _bucket are of histograms, got ${shown(metric)}`)
-  if (unit !== undefined && !metric.replace(/_total$/, '').endsWith(`_${unit}`)) {
-    complain(
-      `with the unit ${unit} the name ends in _${unit}${isTotal ? '_total' : ''}, got ${shown(metric)}`,
-    )
-  }
-})
+import type { Query } from './query.ts'
 
 const label = () =>
   z.string().regex(/^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$/, {
     error: ({ input }) =>
       `expected a column whose name can be a label, of letters, digits and underscores, got ${shown(input)}; name it by AS`,
   })
-
-const scalar = z.union([z.string(), z.number(), z.boolean()])
-
-const parameter = z.union([scalar, z.array(scalar)], {
-  error: 'expected a text, a number, true, false or a list of them',
-})
 
 const query = keys({
   name: z.string().min(1).describe('The label query of the series that tell what it costs.'),
@@ -63,17 +22,10 @@ const query = keys({
     .describe(
       'One SELECT. With {tenant} in it, a name in quotes for the database, it runs once for each tenant, whose name is the label tenant.',
     ),
-  parameters: z
-    .union([z.array(parameter), z.record(z.string(), parameter)], {
-      error: 'expected a list for PostgreSQL and StarRocks, or a map for ClickHouse',
-    })
-    .optional()
-    .describe(
-      'Values of $1, $2, … in a list for PostgreSQL, of each ? in a list for StarRocks, of {name:Type} in a map for ClickHouse. {tenant} in a text stands for the tenant.',
-    ),
+  parameters: parameters(),
   labels: z.array(label()).default([]).describe('Columns that are labels; NULL is empty.'),
   values: z
-    .record(z.string().min(1), value)
+    .record(z.string().min(1), declaredMetric)
     .refine((values) => Object.keys(values).length > 0, { error: 'expected at least one column' })
     .describe('What each other column is the value of; NULL has no series.'),
   interval: duration()
@@ -96,6 +48,11 @@ const connection = z.union([
 ])
 
 export type ConnectionSettings = z.output<typeof connection>
+
+function databaseOf(connection: ConnectionSettings) {
+  if ('clickhouse' in connection) return 'clickhouse'
+  return 'starrocks' in connection ? 'starrocks' : 'postgresql'
+}
 
 export const settings = keys({
   connection: connection.describe('The database; its user needs SELECT only.'),
@@ -141,18 +98,13 @@ export const settings = keys({
   }
   const families = new Map<string, Family>()
   for (const [index, each] of queries.entries()) {
-    const { parameters, labels, values } = each
+    const { labels, values } = each
     unique(labels, (at) => ['queries', index, 'labels', at])
     if (isByTenant(each) && labels.includes('tenant')) {
       complain(['queries', index, 'labels', labels.indexOf('tenant')], 'the label tenant is that of {tenant}')
     }
-    const byName = 'clickhouse' in connection
-    if (parameters && byName === Array.isArray(parameters)) {
-      complain(
-        ['queries', index, 'parameters'],
-        byName ? 'expected a map for ClickHouse' : 'expected a list: only ClickHouse has names for them',
-      )
-    }
+    const fault = parametersFault(each, databaseOf(connection))
+    if (fault !== undefined) complain(['queries', index, 'parameters'], fault)
     for (const column of Object.keys(values)) {
       const at = ['queries', index, 'values', column]
       if (labels.includes(column)) complain(at, 'the column is a label already')
@@ -170,9 +122,6 @@ export const settings = keys({
 })
 
 export type Settings = z.output<typeof settings>
-
-const isByTenant = ({ sql, parameters }: QuerySettings): boolean =>
-  [sql, ...Object.values(parameters ?? [])].some((text) => typeof text === 'string' && text.includes(TENANT))
 
 /** The series of one of its columns. */
 function familyOf(each: QuerySettings, column: string): Family {
@@ -219,12 +168,4 @@ export function makeQueries(given: Settings): Made {
   const result = { queries: [...given.packs.flatMap(queriesOf), ...own], declared: [...declared.values()] }
   made.set(given, result)
   return result
-}
-
-function withTenant(parameters: Parameters, tenant: string): Parameters {
-  const filled = (value: unknown) =>
-    typeof value === 'string' ? value.replaceAll(TENANT, () => tenant) : value
-  return Array.isArray(parameters)
-    ? parameters.map(filled)
-    : Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, filled(value)]))
 }

@@ -1,8 +1,13 @@
+import {
+  clickhouseDatabase,
+  type Database,
+  postgresqlDatabase,
+  starrocksDatabase,
+} from '../../clients/databases.ts'
 import type { Clock } from '../../clock.ts'
 import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
 import { clickhouseAddress } from '../../config/clickhouse.ts'
 import { type ConnectionSettings, makeQueries, settings } from './config.ts'
-import { clickhouseDatabase, type Database, postgresqlDatabase, starrocksDatabase } from './databases.ts'
 import * as metrics from './metrics.ts'
 import { type Query, type QuerySample, samplesOf } from './query.ts'
 

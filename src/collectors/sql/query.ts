@@ -1,7 +1,5 @@
+import type { Parameters, Row } from '../../clients/databases.ts'
 import type { Family } from '../../metrics/family.ts'
-
-/** Of PostgreSQL by place, of ClickHouse by name. */
-export type Parameters = readonly unknown[] | Readonly<Record<string, unknown>>
 
 /** One SELECT and the series that its rows become. */
 export interface Query {
@@ -20,9 +18,6 @@ export interface Query {
   readonly timeout: number
   readonly maxRows: number
 }
-
-/** Values as the database prints them; of ClickHouse also booleans. */
-export type Row = Readonly<Record<string, unknown>>
 
 export interface QuerySample {
   readonly family: Family

@@ -1,16 +1,27 @@
-import { within } from '../../clients/call.ts'
-import { type ClickhouseAddress, connectClickhouse } from '../../clients/clickhouse.ts'
-import { connectPostgresql, quoteIdentifier } from '../../clients/postgresql.ts'
-import { connectStarrocks } from '../../clients/starrocks.ts'
-import type { Clock } from '../../clock.ts'
-import type { Parameters, Row } from './query.ts'
+import type { Clock } from '../clock.ts'
+import { within } from './call.ts'
+import { type ClickhouseAddress, connectClickhouse } from './clickhouse.ts'
+import { connectPostgresql, quoteIdentifier } from './postgresql.ts'
+import { connectStarrocks } from './starrocks.ts'
 
-/** Where queries run: only to read, and never beyond their bounds. */
+/** Of ClickHouse by name, of the others by place. */
+export type Parameters = readonly unknown[] | Readonly<Record<string, unknown>>
+
+/** Values as the database prints them; of ClickHouse also booleans. */
+export type Row = Readonly<Record<string, unknown>>
+
+interface SelectBounds {
+  readonly rows: number
+  /** Milliseconds after which the database gives it up. */
+  readonly timeout: number
+}
+
+/** Where queries of somebody else's making run: only to read, and never beyond their bounds. */
 export interface Database {
   select(
     sql: string,
     parameters: Parameters,
-    bounds: { readonly rows: number; readonly timeout: number },
+    bounds: SelectBounds,
     signal: AbortSignal,
   ): Promise<readonly Row[]>
   /** Rejects when the database does not answer at all. */
