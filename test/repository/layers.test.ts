@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
     /^collection\/(collector|schedule)$/,
     /^metrics\/family$/,
     /^clients\//,
-    /^config\/(clickhouse|fields|kafka|query|secret|tls)$/,
+    /^config\/(clickhouse|declared|fields|kafka|query|secret|tls)$/,
   ],
   collection: [/^metrics\//],
   metrics: [],
