@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { backendAt, call, reasonOf } from './call.ts'
-import { Agents, authorization, type ConnectAddress } from './connect.ts'
+import { Agents, authorization, type RestAddress } from './rest.ts'
 import { undici } from './undici.ts'
 
 /** A connector (no task) or one of its tasks. */
@@ -65,7 +65,7 @@ const REBALANCING = 409
 const REBALANCE_POLL_MS = 500
 
 /** Like `connectKafkaConnect`, for what changes something. Requests may be repeated: each is idempotent. */
-export function connectOperator(address: () => ConnectAddress): ConnectOperator {
+export function connectOperator(address: () => RestAddress): ConnectOperator {
   const agents = new Agents()
   let first = 0
 

@@ -1,30 +1,6 @@
-import { isIP } from 'node:net'
-import { type ConnectionOptions, checkServerIdentity } from 'node:tls'
-import type { Agent } from 'undici'
 import { z } from 'zod'
 import { isSecretName } from '../log.ts'
-import { backendAt, call, reasonOf } from './call.ts'
-import { undici } from './undici.ts'
-
-export interface ConnectAddress {
-  /** Workers of one cluster: any of them answers for all. */
-  readonly urls: readonly string[]
-  readonly username?: string | undefined
-  readonly password?: string | undefined
-  /** A bearer token; wins over user name and password. */
-  readonly token?: string | undefined
-  readonly tls?: ConnectTls | undefined
-}
-
-/** Texts are PEM; without `ca` it is the authorities that Node trusts. */
-interface ConnectTls {
-  readonly ca?: string | undefined
-  readonly cert?: string | undefined
-  readonly key?: string | undefined
-  /** Expected in the worker's certificate in place of the URL's host. */
-  readonly serverName?: string | undefined
-  readonly insecureSkipVerify: boolean
-}
+import { connectRest, hasStatus, type RestAddress } from './rest.ts'
 
 interface Worker {
   readonly version: string
@@ -96,12 +72,6 @@ export interface ConnectReader {
   close(): void
 }
 
-/** Beyond any real cluster: 10,000 connectors with their configurations are some 40 MB. */
-const LARGEST_ANSWER = 64 * 1024 * 1024
-
-/** Requests to one worker that are under way at once. */
-const CONNECTIONS = 10
-
 const workerAnswer = z
   .object({ version: z.string(), commit: z.string(), kafka_cluster_id: z.string() })
   .transform(({ version, commit, kafka_cluster_id }) => ({ version, commit, clusterId: kafka_cluster_id }))
@@ -136,57 +106,17 @@ const offsetsAnswer = z.object({
   offsets: z.array(z.object({ offset: z.record(z.string(), z.unknown()).nullish() })),
 })
 
-/** An answer that is not 200. */
-class StatusError extends Error {
-  readonly status: number
-
-  constructor(status: number, text: string) {
-    super(`status ${status}: ${text}`)
-    this.status = status
-  }
-}
-
 const REBALANCING = 409
 
 /** Whether the workers only asked to be asked later. */
 export const isRebalance = (error: unknown): boolean => hasStatus(error, REBALANCING)
 
-const hasStatus = (error: unknown, ...statuses: readonly number[]): boolean =>
-  error instanceof Error && error.cause instanceof StatusError && statuses.includes(error.cause.status)
-
 /**
  * Reads the REST interface of one Kafka Connect cluster over kept connections. `address` is asked at each
  * read, so that a rotated secret counts.
  */
-export function connectKafkaConnect(address: () => ConnectAddress): ConnectReader {
-  const agents = new Agents()
-  // The worker to begin with: one that hung until the run's end is not the next run's first.
-  let first = 0
-
-  async function get<T>(
-    { urls, tls, ...credentials }: ConnectAddress,
-    path: string,
-    schema: z.ZodType<T>,
-    signal: AbortSignal,
-  ): Promise<T> {
-    const url = urls[first % urls.length] ?? ''
-    const target = {
-      backend: backendAt('kafka connect', url),
-      request: `GET ${path}`,
-      signal,
-      release: () => {},
-    }
-    return await call(target, async () => {
-      const headers = { accept: 'application/json', ...authorization(credentials) }
-      const answer = await undici().request(`${url}${path}`, { dispatcher: agents.get(tls), headers, signal })
-      if (answer.statusCode !== 200) {
-        throw new StatusError(answer.statusCode, (await answer.body.text()).slice(0, 200))
-      }
-      const parsed = schema.safeParse(await answer.body.json())
-      if (!parsed.success) throw new Error(`unexpected answer: ${z.prettifyError(parsed.error)}`)
-      return parsed.data
-    })
-  }
+export function connectKafkaConnect(address: () => RestAddress): ConnectReader {
+  const rest = connectRest('kafka connect', address)
 
   /** Undefined where the answer is one of these statuses. */
   async function getUnless<T>(
@@ -196,7 +126,7 @@ export function connectKafkaConnect(address: () => ConnectAddress): ConnectReade
     signal: AbortSignal,
   ): Promise<T | undefined> {
     try {
-      return await get(address(), path, schema, signal)
+      return await rest.get(path, schema, signal)
     } catch (error) {
       if (hasStatus(error, ...statuses)) return undefined
       throw error
@@ -205,23 +135,13 @@ export function connectKafkaConnect(address: () => ConnectAddress): ConnectReade
 
   return {
     async read(signal) {
-      const given = address()
-      const failures: unknown[] = []
-      for (let tried = 0; tried < given.urls.length && !signal.aborted; tried++) {
-        try {
-          const worker = await get(given, '/', workerAnswer, signal)
-          return { worker, ...(await readConnectors(given, signal)) }
-        } catch (error) {
-          failures.push(error)
-          first++
-        }
-      }
-      throw failures.length === 1
-        ? failures[0]
-        : new Error(failures.map(reasonOf).join('; '), { cause: new AggregateError(failures) })
+      return await rest.anywhere(async () => {
+        const worker = await rest.get('/', workerAnswer, signal)
+        return { worker, ...(await readConnectors(signal)) }
+      }, signal)
     },
     async plugins(signal) {
-      const plugins = await get(address(), '/connector-plugins', pluginsAnswer, signal)
+      const plugins = await rest.get('/connector-plugins', pluginsAnswer, signal)
       // Java writes the version of a plugin that has none as these words.
       const isVersion = (text: string) => !['', 'null', 'undefined', 'unknown'].includes(text)
       return plugins.flatMap(({ version, ...plugin }) =>
@@ -239,18 +159,17 @@ export function connectKafkaConnect(address: () => ConnectAddress): ConnectReade
       return positions.length > 0 ? Math.min(...positions) : undefined
     },
     close() {
-      agents.close()
+      rest.close()
     },
   }
 
   async function readConnectors(
-    given: ConnectAddress,
     signal: AbortSignal,
   ): Promise<Pick<ConnectReading, 'connectors' | 'unreadable'>> {
     const unreadable = new Map<string, Error>()
     let answer: Readonly<Record<string, unknown>>
     try {
-      answer = await get(given, '/connectors?expand=status&expand=info', connectorsAnswer, signal)
+      answer = await rest.get('/connectors?expand=status&expand=info', connectorsAnswer, signal)
     } catch (error) {
       if (isRebalance(error)) return { connectors: undefined, unreadable }
       throw error
@@ -269,58 +188,6 @@ export function connectKafkaConnect(address: () => ConnectAddress): ConnectReade
 }
 
 const pathOf = (connector: string, of: string) => `/connectors/${encodeURIComponent(connector)}/${of}`
-
-/** Connections for one form of TLS: a rotated certificate is used by new ones. */
-export class Agents {
-  #agent: Agent | undefined
-  #key = ''
-
-  get(tls: ConnectTls | undefined): Agent {
-    const key = JSON.stringify(tls ?? null)
-    if (this.#agent && key === this.#key) return this.#agent
-    // Requests that are under way end first.
-    this.#agent?.close().catch(() => {})
-    this.#key = key
-    this.#agent = new (undici().Agent)({
-      connections: CONNECTIONS,
-      maxResponseSize: LARGEST_ANSWER,
-      ...(tls && { connect: tlsOptions(tls) }),
-    })
-    return this.#agent
-  }
-
-  close(): void {
-    this.#agent?.destroy().catch(() => {})
-    this.#agent = undefined
-  }
-}
-
-function tlsOptions({ ca, cert, key, serverName, insecureSkipVerify }: ConnectTls) {
-  return {
-    ...(ca !== undefined && { ca }),
-    ...(cert !== undefined && { cert }),
-    ...(key !== undefined && { key }),
-    ...(serverName !== undefined && expected(serverName)),
-    rejectUnauthorized: !insecureSkipVerify,
-  }
-}
-
-/** TLS has no place for an address where the name of a server is sent (RFC 6066): it is only expected. */
-function expected(name: string): Pick<ConnectionOptions, 'checkServerIdentity' | 'servername'> {
-  return isIP(name)
-    ? { checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate) }
-    : { servername: name }
-}
-
-export function authorization({
-  username,
-  password,
-  token,
-}: Omit<ConnectAddress, 'urls'>): Record<string, string> {
-  if (token !== undefined) return { authorization: `Bearer ${token}` }
-  if (username === undefined) return {}
-  return { authorization: `Basic ${Buffer.from(`${username}:${password ?? ''}`).toString('base64')}` }
-}
 
 /** `info.config` holds passwords: what is wanted of it is picked here, and the rest goes no further. */
 function connectorOf(name: string, { info, status }: z.output<typeof connectorAnswer>): Connector {

@@ -16,7 +16,7 @@ export interface TlsSettings {
   readonly insecure_skip_verify: boolean
 }
 
-export function tlsOptions(settings: TlsSettings): ConnectionOptions {
+export function tlsOptions(settings: TlsSettings) {
   const { ca, cert, key, server_name, insecure_skip_verify } = settings
   return {
     ...(ca && { ca: ca.reveal() }),
@@ -28,7 +28,7 @@ export function tlsOptions(settings: TlsSettings): ConnectionOptions {
 }
 
 /** TLS has no place for an address where the name of a server is sent (RFC 6066): it is only expected. */
-function serverName(name: string): ConnectionOptions {
+function serverName(name: string): Pick<ConnectionOptions, 'checkServerIdentity' | 'servername'> {
   return isIP(name)
     ? { checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate) }
     : { servername: name }

@@ -1,4 +1,4 @@
-import type { ConnectAddress, Connector } from '../clients/connect.ts'
+import type { Connector } from '../clients/connect.ts'
 import { connectKafkaConnect, secretsOf } from '../clients/connect.ts'
 import {
   type ConnectOperation,
@@ -7,10 +7,11 @@ import {
   type ConnectorPart,
   connectOperator,
 } from '../clients/connect-operations.ts'
+import { readTrace } from '../clients/java-trace.ts'
+import type { RestAddress } from '../clients/rest.ts'
 import type { Clock } from '../clock.ts'
 import type { Schedule } from '../collection/schedule.ts'
 import { isSecretName, redact } from '../log.ts'
-import { readTrace } from './trace.ts'
 
 /** A Connect cluster of the configuration. */
 export interface ConnectFleet {
@@ -20,7 +21,7 @@ export interface ConnectFleet {
   /** Empty for none. */
   readonly environment: string
   readonly platform: string
-  readonly address: () => ConnectAddress
+  readonly address: () => RestAddress
   readonly meaningOf: (connector: Connector) => Meaning
   /** Undefined where nothing is restarted but by somebody. */
   readonly selfHealing: HealingPolicy | undefined

@@ -1,9 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { readTrace } from '../clients/java-trace.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { FailureReporter, FailureSummary, ObservedFailure } from '../collection/collector.ts'
 import { redact } from '../log.ts'
 import { openStore, transaction } from './store.ts'
-import { readTrace } from './trace.ts'
 
 /** Of a Java trace a few kilobytes are usual; beyond this its middle is left out. */
 const LONGEST_TRACE = 256 * 1024

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { hintOf } from '../../src/operations/runbook-hints.ts'
 import { javaTrace } from './observed.ts'
 
-const real = (name: string) => readFileSync(join(import.meta.dirname, 'traces', name), 'utf8')
+const real = (name: string) => readFileSync(join(import.meta.dirname, '../clients/traces', name), 'utf8')
 const CONNECT =
   'org.apache.kafka.connect.errors.ConnectException: Exiting WorkerSinkTask due to unrecoverable exception.'
 

@@ -1,4 +1,5 @@
-import type { ConnectAddress, Connector } from '../../clients/connect.ts'
+import type { Connector } from '../../clients/connect.ts'
+import type { RestAddress } from '../../clients/rest.ts'
 import { addressOf } from './address.ts'
 import type { ConnectSettings } from './config.ts'
 import { type Meaning, meaningOf } from './meaning.ts'
@@ -24,7 +25,7 @@ export function connectFleets(collectors: readonly Configured[]) {
         environment: labels.environment ?? '',
         platform: labels.platform ?? '',
         selfHealing: healingOf(own),
-        address: (): ConnectAddress => addressOf(own),
+        address: (): RestAddress => addressOf(own),
         meaningOf: (connector: Connector): Meaning => meaningOf(connector, own.teams),
       }
     })

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { readTrace } from '../../src/operations/trace.ts'
+import { readTrace } from '../../src/clients/java-trace.ts'
 
 const real = (name: string) => readFileSync(join(import.meta.dirname, 'traces', name), 'utf8')
 
