@@ -150,3 +150,7 @@ class Silent {
   warn(): void {}
   error(): void {}
 }
+
+/** A name as SQL wants it, whatever is in it: https://clickhouse.com/docs/sql-reference/syntax#identifiers */
+export const quoteIdentifier = (name: string): string =>
+  `\`${name.replaceAll('\\', '\\\\').replaceAll('`', '\\`')}\``

@@ -1,8 +1,12 @@
 import type { Clock } from '../clock.ts'
 import { within } from './call.ts'
-import { type ClickhouseAddress, connectClickhouse } from './clickhouse.ts'
+import {
+  type ClickhouseAddress,
+  connectClickhouse,
+  quoteIdentifier as quoteForClickhouse,
+} from './clickhouse.ts'
 import { connectPostgresql, quoteIdentifier } from './postgresql.ts'
-import { connectStarrocks } from './starrocks.ts'
+import { connectStarrocks, quoteIdentifier as quoteForStarrocks } from './starrocks.ts'
 
 /** Of ClickHouse by name, of the others by place. */
 export type Parameters = readonly unknown[] | Readonly<Record<string, unknown>>
@@ -66,8 +70,7 @@ export function clickhouseDatabase(address: () => ClickhouseAddress, clock: Cloc
     async ping(signal) {
       await server.query('SELECT 1', {}, signal)
     },
-    // https://clickhouse.com/docs/sql-reference/syntax#identifiers
-    quote: (name) => `\`${name.replaceAll('\\', '\\\\').replaceAll('`', '\\`')}\``,
+    quote: quoteForClickhouse,
     close: () => server.close(),
   }
 }
@@ -87,8 +90,7 @@ export function starrocksDatabase(url: () => string, clock: Clock): Database {
     async ping(signal) {
       await server.query('SELECT 1', [], signal)
     },
-    // https://docs.starrocks.io/docs/sql-reference/System_limit/
-    quote: (name) => `\`${name.replaceAll('`', '``')}\``,
+    quote: quoteForStarrocks,
     close: () => server.close(),
   }
 }

@@ -111,3 +111,6 @@ export function connectStarrocks(address: () => StarrocksAddress): StarrocksRead
     },
   }
 }
+
+/** A name as SQL wants it: https://docs.starrocks.io/docs/sql-reference/System_limit/ */
+export const quoteIdentifier = (name: string): string => `\`${name.replaceAll('`', '``')}\``

@@ -1,4 +1,8 @@
-import { type ClickhouseAddress, connectClickhouse } from '../../clients/clickhouse.ts'
+import {
+  type ClickhouseAddress,
+  connectClickhouse,
+  quoteIdentifier as quoted,
+} from '../../clients/clickhouse.ts'
 import { type Bind, checksumsOf } from './checksums.ts'
 import type { Pair } from './pairs.ts'
 import {
@@ -154,9 +158,6 @@ function binding(): { readonly bind: Bind; readonly params: Record<string, strin
     },
   }
 }
-
-/** https://clickhouse.com/docs/sql-reference/syntax#identifiers */
-const quoted = (name: string): string => `\`${name.replaceAll('\\', '\\\\').replaceAll('`', '\\`')}\``
 
 const nameOf = ({ sink: { container, table } }: Pair): string =>
   container === undefined ? quoted(table) : `${quoted(container)}.${quoted(table)}`

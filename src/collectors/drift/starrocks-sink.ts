@@ -1,4 +1,8 @@
-import { connectStarrocks, type StarrocksAddress } from '../../clients/starrocks.ts'
+import {
+  connectStarrocks,
+  quoteIdentifier as quoted,
+  type StarrocksAddress,
+} from '../../clients/starrocks.ts'
 import { type Bind, checksumsOf } from './checksums.ts'
 import type { Pair } from './pairs.ts'
 import {
@@ -115,8 +119,6 @@ export function starrocksSink(address: () => StarrocksAddress): Sink {
     close: () => server.close(),
   }
 }
-
-const quoted = (name: string): string => `\`${name.replaceAll('`', '``')}\``
 
 const nameOf = ({ sink: { container, table } }: Pair): string =>
   container === undefined ? quoted(table) : `${quoted(container)}.${quoted(table)}`
