@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { SaslSettings } from '../clients/kafka/security.ts'
 import type { TlsSettings } from '../clients/tls.ts'
-import { boolean, duration, hostList, settingsWithSecrets } from './fields.ts'
+import { boolean, duration, hostList, pattern, settingsWithSecrets } from './fields.ts'
 import { Secret } from './secret.ts'
 import { tls } from './tls.ts'
 
@@ -67,3 +67,42 @@ export const kafkaConnection = {
     ),
   sasl: sasl.optional().describe('How it authenticates; what it needs depends on the mechanism.'),
 }
+
+/** What a named group of a rule may be called: the label that takes what it matched. */
+const RULE_GROUPS = ['tenant', 'table'] as const
+
+/** Over the names of topics and the like. */
+export const tablePattern = () =>
+  pattern()
+    .describe('Regular expression over the name; its named groups tenant and table become labels.')
+    .superRefine((expression, context) => {
+      for (const [, group] of expression.source.matchAll(/\(\?<([A-Za-z_]\w*)>/g)) {
+        if (RULE_GROUPS.some((known) => known === group)) continue
+        context.addIssue({
+          code: 'custom',
+          message: `named groups are ${RULE_GROUPS.join(' and ')}, got ${group}`,
+        })
+      }
+    })
+
+/** A table of a tenant; empty where the rule names none. */
+export interface NamedTable {
+  readonly tenant: string
+  readonly table: string
+}
+
+/** What the first rule that matches says of the name. */
+export function tableByRule<R extends { readonly match: RegExp }>(
+  rules: readonly R[],
+  name: string,
+): (NamedTable & { readonly rule: R }) | undefined {
+  for (const rule of rules) {
+    const match = rule.match.exec(name)
+    if (match) return { tenant: match.groups?.tenant ?? '', table: match.groups?.table ?? '', rule }
+  }
+  return undefined
+}
+
+/** Topics of dead letters: of Kafka Connect by custom, of Spring by default. */
+export const DEAD_LETTER_NAMES =
+  '(^|[._-])([Dd][Ll][QqTt]|[Dd][Ee][Aa][Dd][._-]?[Ll][Ee][Tt][Tt][Ee][Rr][Ss]?)([._-]|$)'

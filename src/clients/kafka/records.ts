@@ -2,9 +2,10 @@ import { promisify } from 'node:util'
 import { gunzip, zstdDecompress } from 'node:zlib'
 import type { Request } from './connection.ts'
 
-/** https://kafka.apache.org/documentation/#recordbatch: of a record only its headers are read. */
+/** https://kafka.apache.org/documentation/#recordbatch */
 
 export interface FetchedPartition {
+  readonly topic: string
   readonly partition: number
   /** 0, or why the leader gave nothing. */
   readonly error: number
@@ -14,15 +15,22 @@ export interface FetchedPartition {
   readonly bytes: Buffer
 }
 
+/** Where to read on. */
+export interface FetchPosition {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+}
+
 /**
- * Records of one topic up to the last stable offset, from the offsets given, at once: it waits for none, and
- * makes no session and no group. At most `partitionBytes` of each partition and `topicBytes` in all, but for
- * a first batch that is larger.
+ * Records up to the last stable offset, from the positions given, at once: it waits for none, and makes no session
+ * and no group. At most `partitionBytes` of each partition and `totalBytes` in all, but for the first batch of the
+ * first partition, which comes however large it is. The partitions of a topic go together, in the place of its
+ * first.
  */
 export function fetchRecords(
-  topic: string,
-  partitions: readonly { readonly partition: number; readonly offset: number }[],
-  { partitionBytes, topicBytes }: { readonly partitionBytes: number; readonly topicBytes: number },
+  positions: readonly FetchPosition[],
+  { partitionBytes, totalBytes }: { readonly partitionBytes: number; readonly totalBytes: number },
 ): Request<FetchedPartition[]> {
   return {
     name: 'Fetch',
@@ -33,10 +41,10 @@ export function fetchRecords(
     flexibleFrom: 12,
     write: (writer, version) => {
       // No replica; no wait; no least size; read_committed.
-      writer.int32(-1).int32(0).int32(0).int32(topicBytes).int8(1)
+      writer.int32(-1).int32(0).int32(0).int32(totalBytes).int8(1)
       if (version >= 7) writer.int32(0).int32(-1)
-      writer.array([topic], (name) => {
-        writer.string(name).array(partitions, ({ partition, offset }) => {
+      writer.array([...Map.groupBy(positions, ({ topic }) => topic)], ([topic, partitions]) => {
+        writer.string(topic).array(partitions, ({ partition, offset }) => {
           writer.int32(partition)
           if (version >= 9) writer.int32(-1)
           writer.int64(offset)
@@ -53,7 +61,7 @@ export function fetchRecords(
       if (version >= 7) reader.int32()
       const fetched: FetchedPartition[] = []
       reader.array(() => {
-        reader.skipString()
+        const topic = reader.string()
         reader.array(() => {
           const partition = reader.int32()
           const partitionError = reader.int16()
@@ -62,7 +70,7 @@ export function fetchRecords(
           if (version >= 5) reader.int64()
           const aborted = reader.array(() => ({ producerId: reader.int64(), firstOffset: reader.int64() }))
           if (version >= 11) reader.int32()
-          fetched.push({ partition, error: error || partitionError, aborted, bytes: reader.bytes() })
+          fetched.push({ topic, partition, error: error || partitionError, aborted, bytes: reader.bytes() })
         })
       })
       return fetched
@@ -78,6 +86,10 @@ export interface RecordBatch {
   /** False for a mark of a transaction's end, and for what an aborted transaction wrote. */
   readonly isCommitted: boolean
   readonly format: 'old' | 'current'
+  /** Of the first record, or of all where the broker stamped them; milliseconds since the epoch. */
+  readonly timestamp: number
+  /** Whether the broker stamped the records: their own times say nothing. */
+  readonly isStamped: boolean
   /** As the batch's attributes number it. */
   readonly compression: number
   /** The records, compressed or not. */
@@ -90,11 +102,14 @@ const SIZE_FROM = 12
 const FORMAT_AT = 16
 const ATTRIBUTES_AT = 21
 const LAST_OFFSET_AT = 23
+const FIRST_TIME_AT = 27
+const LAST_TIME_AT = 35
 const PRODUCER_AT = 43
 const COUNT_AT = 57
 const RECORDS_AT = 61
 
 const COMPRESSION_BITS = 0b111
+const STAMPED_BIT = 0b1000
 const TRANSACTIONAL_BIT = 0b1_0000
 const CONTROL_BIT = 0b10_0000
 
@@ -110,7 +125,7 @@ export function* recordBatches({ bytes, aborted }: FetchedPartition): Generator<
     const firstOffset = Number(batch.readBigInt64BE(0))
     if (batch.readInt8(FORMAT_AT) < 2) {
       const old = { firstOffset, lastOffset: firstOffset, count: 1, isCommitted: true, compression: 0 }
-      yield { ...old, format: 'old', payload: batch }
+      yield { ...old, timestamp: -1, isStamped: false, format: 'old', payload: batch }
       continue
     }
     if (size < RECORDS_AT) return
@@ -122,6 +137,7 @@ export function* recordBatches({ bytes, aborted }: FetchedPartition): Generator<
       abortedProducers.add(next.producerId)
       waiting.shift()
     }
+    const isStamped = (attributes & STAMPED_BIT) !== 0
     const isControl = (attributes & CONTROL_BIT) !== 0
     const isAborted = (attributes & TRANSACTIONAL_BIT) !== 0 && abortedProducers.has(producer)
     // Its abort mark ends it; another transaction of this producer may follow.
@@ -132,6 +148,8 @@ export function* recordBatches({ bytes, aborted }: FetchedPartition): Generator<
       count: batch.readInt32BE(COUNT_AT),
       isCommitted: !isControl && !isAborted,
       format: 'current',
+      timestamp: Number(batch.readBigInt64BE(isStamped ? LAST_TIME_AT : FIRST_TIME_AT)),
+      isStamped,
       compression: attributes & COMPRESSION_BITS,
       payload,
     }
@@ -151,31 +169,46 @@ const DECOMPRESSORS: Readonly<Record<number, (payload: Buffer) => Promise<Buffer
   4: (payload) => promisify(zstdDecompress)(payload, { maxOutputLength: LARGEST_PAYLOAD }),
 }
 
+export interface LogRecord {
+  readonly offset: number
+  /** Milliseconds since the epoch; -1 for none. */
+  readonly timestamp: number
+  /** Undefined where it is null. */
+  readonly key: Buffer | undefined
+  readonly value: Buffer | undefined
+  /** Those that were asked for, as text; the last one where there are several of a name. */
+  readonly headers: ReadonlyMap<string, string>
+}
+
 /**
- * Of each record of the batch whose offset is at least `from` and below `to`: the headers called one of
- * `names`, as text; the last one where there are several. Undefined for a batch that cannot be read: of an
- * old format, compressed with snappy or lz4, too large or damaged.
+ * The records of the batch whose offset is at least `from` and below `to`. Undefined for a batch that cannot be
+ * read: of an old format, compressed with snappy or lz4, too large or damaged.
  */
-export async function recordHeaders(
+export async function readRecords(
   batch: RecordBatch,
-  { from, to, names }: { readonly from: number; readonly to: number; readonly names: ReadonlySet<string> },
-): Promise<ReadonlyMap<string, string>[] | undefined> {
+  {
+    from,
+    to,
+    headers,
+  }: { readonly from: number; readonly to: number; readonly headers: ReadonlySet<string> },
+): Promise<LogRecord[] | undefined> {
   const decompress = DECOMPRESSORS[batch.compression]
   if (batch.format === 'old' || !decompress) return undefined
-  const records: ReadonlyMap<string, string>[] = []
+  const records: LogRecord[] = []
   try {
     const payload = new RecordBytes(await decompress(batch.payload))
     for (let i = 0; i < batch.count; i++) {
       const length = payload.varint()
       const end = payload.at + length
       payload.skip(1)
-      payload.skipVarint()
+      const age = payload.varlong()
       const offset = batch.firstOffset + payload.varint()
       if (offset >= to) break
       if (offset >= from) {
-        payload.skip(payload.varint())
-        payload.skip(payload.varint())
-        records.push(headers(payload, names))
+        const timestamp = batch.isStamped ? batch.timestamp : batch.timestamp + age
+        const key = payload.nullable(payload.varint())
+        const value = payload.nullable(payload.varint())
+        records.push({ offset, timestamp, key, value, headers: readHeaders(payload, headers) })
       }
       payload.skip(end - payload.at)
     }
@@ -185,7 +218,7 @@ export async function recordHeaders(
   return records
 }
 
-function headers(record: RecordBytes, names: ReadonlySet<string>): Map<string, string> {
+function readHeaders(record: RecordBytes, names: ReadonlySet<string>): Map<string, string> {
   const found = new Map<string, string>()
   for (let count = record.varint(); count > 0; count--) {
     const name = record.take(record.varint()).toString()
@@ -218,15 +251,28 @@ class RecordBytes {
     throw new RangeError('a number in a record is malformed')
   }
 
-  /** Of any length: times have up to ten bytes. */
-  skipVarint(): void {
-    while ((this.#bytes.readUInt8(this.at++) & 0x80) !== 0);
+  /** Of up to ten bytes; exact up to 2^53. */
+  varlong(): number {
+    let value = 0
+    let scale = 1
+    for (let i = 0; i < 10; i++) {
+      const byte = this.#bytes.readUInt8(this.at++)
+      value += (byte & 0x7f) * scale
+      scale *= 128
+      if ((byte & 0x80) === 0) return value % 2 === 0 ? value / 2 : -(value + 1) / 2
+    }
+    throw new RangeError('a time in a record is malformed')
   }
 
   take(size: number): Buffer {
     const from = this.at
     this.skip(size)
     return this.#bytes.subarray(from, this.at)
+  }
+
+  /** A length of -1 is null. */
+  nullable(size: number): Buffer | undefined {
+    return size === -1 ? undefined : this.take(size)
   }
 
   /** -1, for what is null, skips nothing. */

@@ -1,29 +1,12 @@
 import { z } from 'zod'
 import { boolean, integer, pattern, settings } from '../../config/fields.ts'
-import { kafkaConnection } from '../../config/kafka.ts'
-
-/** What a named group of a topic rule may be called: the label that takes what it matched. */
-const RULE_GROUPS = ['tenant', 'table']
+import { DEAD_LETTER_NAMES, kafkaConnection, tablePattern } from '../../config/kafka.ts'
 
 const topicRule = settings({
-  match: pattern()
-    .describe('Regular expression over the name; its named groups tenant and table become labels.')
-    .superRefine((expression, context) => {
-      for (const [, group] of expression.source.matchAll(/\(\?<([A-Za-z_]\w*)>/g)) {
-        if (RULE_GROUPS.includes(group ?? '')) continue
-        context.addIssue({
-          code: 'custom',
-          message: `named groups are ${RULE_GROUPS.join(' and ')}, got ${group}`,
-        })
-      }
-    }),
+  match: tablePattern(),
   team: z.string().optional().describe('Who must act; the label team of cdc_topic_info.'),
   lag_threshold: integer(0).optional().describe('Messages; beats the collector’s own.'),
 })
-
-/** Of Kafka Connect by custom, of Spring by default. */
-const DEAD_LETTER_NAMES =
-  '(^|[._-])([Dd][Ll][QqTt]|[Dd][Ee][Aa][Dd][._-]?[Ll][Ee][Tt][Tt][Ee][Rr][Ss]?)([._-]|$)'
 
 const deadLetters = settings({
   match: z

@@ -1,11 +1,12 @@
 import { errorName } from '../../clients/kafka/connection.ts'
+import { DEAD_LETTER_HEADERS, readDeadLetter } from '../../clients/kafka/dead-letter.ts'
 import type { KafkaPass, Offsets, Question } from '../../clients/kafka/reader.ts'
 import {
   type FetchedPartition,
   fetchRecords,
   type RecordBatch,
+  readRecords,
   recordBatches,
-  recordHeaders,
 } from '../../clients/kafka/records.ts'
 import { nextTurn, turnTimer } from '../../clock.ts'
 import type { CollectorContext, SampleBatch } from '../../collection/collector.ts'
@@ -45,6 +46,7 @@ interface Newest {
 
 /** A stretch of a partition that this pass reads. */
 interface Stretch {
+  readonly topic: string
   readonly partition: number
   readonly leader: number
   readonly offset: number
@@ -54,34 +56,11 @@ interface Stretch {
 /** Says which connector writes its dead letters where; see the connect collector. */
 const CONNECTOR_TOPICS = 'kafka_connect_connector_topic_info'
 
-const CONNECTOR_HEADER = '__connect.errors.connector.name'
-
-/** The first that a record has counts. */
-const CLASS_HEADERS = [
-  // Kafka Connect, with errors.deadletterqueue.context.headers.enable.
-  '__connect.errors.exception.class.name',
-  // Spring Kafka: the exception itself is often a wrapper of its own.
-  'kafka_dlt-exception-cause-fqcn',
-  'kafka_dlt-exception-fqcn',
-  'kafka_dlt-key-exception-fqcn',
-  // Spring Cloud Stream.
-  'x-exception-fqcn',
-  // Kafka Streams (KIP-1034).
-  '__streams.errors.exception',
-]
-
-const HEADERS: ReadonlySet<string> = new Set([CONNECTOR_HEADER, ...CLASS_HEADERS])
-
-/** A name of a class in most languages. Anybody may write to a topic: a message or a key is no label. */
-const CLASS_NAME = /^[\p{L}_$][\p{L}\p{N}_$.:]{0,199}$/u
-
-const LONGEST_CONNECTOR = 200
-
 /** Different pairs of class and connector of a topic; the rest is `other`. */
 const MOST_ERRORS = 100
 
 /** A record with its trace in the headers may well have 10 kB. */
-const LIMITS = { partitionBytes: 1024 * 1024, topicBytes: 4 * 1024 * 1024 }
+const LIMITS = { partitionBytes: 1024 * 1024, totalBytes: 4 * 1024 * 1024 }
 
 /**
  * Depth, age and errors of dead-letter topics. Reads a bounded sample of their records and only the headers
@@ -213,7 +192,7 @@ async function readOn(batch: SampleBatch, topic: Topic, reading: Reading, sample
   const stretches = advance(topic, reading, sample)
   await Promise.all(
     [...Map.groupBy(stretches, ({ leader }) => leader)].map(async ([leader, list]) => {
-      const fetched = await pass.ask(leader, fetchRecords(topic.name, list, LIMITS))
+      const fetched = await pass.ask(leader, fetchRecords(list, LIMITS))
       if (!fetched) batch.partFailed({ topic: topic.name }, pass.failedBrokers.get(leader))
       for (const answer of fetched ?? []) {
         const { partition, error } = answer
@@ -238,7 +217,9 @@ function advance(topic: Topic, { starts, stable }: Reading, sample: number): Str
     if (Number.isNaN(start) || Number.isNaN(end)) return []
     // A position past the end: a leader was lost, and records with it.
     const next = Math.min(topic.next[partition] ?? Number.NaN, end)
-    return [{ partition, leader, next, offset: Math.min(Math.max(start, next || 0), end), end }]
+    return [
+      { topic: topic.name, partition, leader, next, offset: Math.min(Math.max(start, next || 0), end), end },
+    ]
   })
   const total = open.reduce((records, { offset, end }) => records + end - offset, 0)
   return open.flatMap(({ next, ...stretch }) => {
@@ -266,21 +247,15 @@ async function take(topic: Topic, { partition, end }: Stretch, fetched: FetchedP
 }
 
 async function countBatch(topic: Topic, batch: RecordBatch, from: number, to: number): Promise<void> {
-  const records = await recordHeaders(batch, { from, to, names: HEADERS })
+  const records = await readRecords(batch, { from, to, headers: DEAD_LETTER_HEADERS })
   if (!records) {
     const offsets = Math.min(batch.lastOffset + 1, to) - Math.max(batch.firstOffset, from)
     count(topic, 'unread', '', Math.min(batch.count, offsets))
     return
   }
-  for (const headers of records) {
-    const written = CLASS_HEADERS.map((name) => headers.get(name)).find((value) => value !== undefined)
-    const connector = headers.get(CONNECTOR_HEADER) ?? ''
-    count(
-      topic,
-      written !== undefined && CLASS_NAME.test(written) ? written : 'unknown',
-      connector.length <= LONGEST_CONNECTOR ? connector : '',
-      1,
-    )
+  for (const { headers } of records) {
+    const { exceptionClass, connector } = readDeadLetter(headers)
+    count(topic, exceptionClass ?? 'unknown', connector, 1)
   }
 }
 

@@ -1,3 +1,4 @@
+import { tableByRule } from '../../config/kafka.ts'
 import type { KafkaSettings } from './config.ts'
 
 /** What the configuration says of topics and groups by their names; each name is matched once. */
@@ -28,17 +29,13 @@ export function selection(settings: KafkaSettings): Selection {
     ),
     group: remembered((name) => allows(name, settings.allow_groups, settings.deny_groups)),
     about: remembered((topic) => {
-      for (const rule of settings.topics) {
-        const match = rule.match.exec(topic)
-        if (!match) continue
-        return {
-          tenant: match.groups?.tenant ?? '',
-          table: match.groups?.table ?? '',
-          team: rule.team ?? '',
-          lagThreshold: rule.lag_threshold ?? settings.lag_threshold,
-        }
+      const { tenant = '', table = '', rule } = tableByRule(settings.topics, topic) ?? {}
+      return {
+        tenant,
+        table,
+        team: rule?.team ?? '',
+        lagThreshold: rule?.lag_threshold ?? settings.lag_threshold,
       }
-      return { tenant: '', table: '', team: '', lagThreshold: settings.lag_threshold }
     }),
   }
 }

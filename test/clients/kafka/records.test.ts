@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { recordBatches, recordHeaders } from '../../../src/clients/kafka/records.ts'
+import { readRecords, recordBatches } from '../../../src/clients/kafka/records.ts'
 
 const NAMES = new Set(['a'])
 
@@ -17,9 +17,9 @@ test('whatever bytes come: no error, no end that never comes, and offsets within
   )
   await fc.assert(
     fc.asyncProperty(bytes, async (array) => {
-      const fetched = { partition: 0, error: 0, aborted: [], bytes: Buffer.from(array) }
+      const fetched = { topic: 'a', partition: 0, error: 0, aborted: [], bytes: Buffer.from(array) }
       for (const batch of recordBatches(fetched)) {
-        const records = await recordHeaders(batch, { from: 0, to: 1000, names: NAMES })
+        const records = await readRecords(batch, { from: 0, to: 1000, headers: NAMES })
         expect(records?.length ?? 0).toBeLessThanOrEqual(array.length)
       }
     }),
