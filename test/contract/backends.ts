@@ -132,7 +132,13 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
     writeFileSync(script, 'setInterval(() => {}, 1000)')
     for (const name of ['stays', 'goes']) await part.startApp({ name, script })
     return {
-      settings: { home: part.home, expect: { stays: 1 } },
+      settings: {
+        home: part.home,
+        expect: { stays: 1 },
+        custom_metrics: {
+          'Heap Usage': { metric: 'app_heap_used_ratio', unit: 'ratio', help: 'Part of its heap in use.' },
+        },
+      },
       part,
       entity: { label: 'name="goes"', remove: () => part.deleteApp('goes') },
       remove: part.remove,

@@ -84,7 +84,7 @@ function processRows(scrape: Scrape): Row[] {
     return [
       `${name} ${pm_id}`,
       state,
-      online === undefined ? undefined : `${online} of ${expected}`,
+      expected === undefined ? online : `${online} of ${expected}`,
       scrape.value('pm2_process_restarts_total', process),
       memory === undefined ? undefined : `${(memory / 2 ** 20).toFixed(0)} MiB`,
       cpu === undefined ? undefined : `${(cpu * 100).toFixed(0)} %`,

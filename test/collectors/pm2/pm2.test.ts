@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -22,6 +22,21 @@ async function startIdle(name: string): Promise<void> {
   const script = join(daemon.home, 'idle.cjs')
   writeFileSync(script, 'setInterval(() => {}, 1000)')
   await daemon.startApp({ name, script, env: { DATABASE_PASSWORD: 'hidden' } })
+}
+
+/** Pids of daemons and applications of a PM2_HOME. */
+function processesOf(home: string): number[] {
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`PM2_HOME=${home}`)
+      } catch {
+        // It has ended meanwhile, or is another user's.
+        return false
+      }
+    })
+    .map(Number)
 }
 
 function read(lines: readonly string[], series: string): number {
@@ -48,6 +63,8 @@ test('a running process has its state, start, memory and CPU, and nothing of its
     `pm2_process_state{${id},state="waiting restart"} 0`,
     'pm2_processes_expected{target="test",name="clickhouse-etl"} 1',
     'pm2_processes_expected{target="test",name="erp-backend"} 2',
+    'pm2_processes_listed{target="test",name="clickhouse-etl"} 1',
+    'pm2_processes_listed{target="test",name="erp-backend"} 0',
     'pm2_processes_online{target="test",name="clickhouse-etl"} 1',
     'pm2_processes_online{target="test",name="erp-backend"} 0',
   ])
@@ -76,6 +93,7 @@ test('an expected process that PM2 no longer lists is 0', async () => {
   await daemon.deleteApp('clickhouse-etl')
   expect(await collect(pm2, { home: daemon.home, expect: { 'clickhouse-etl': 1 } })).toEqual([
     'pm2_processes_expected{target="test",name="clickhouse-etl"} 1',
+    'pm2_processes_listed{target="test",name="clickhouse-etl"} 0',
     'pm2_processes_online{target="test",name="clickhouse-etl"} 0',
   ])
 })
@@ -90,11 +108,15 @@ describe('without a daemon', () => {
     home.remove()
   })
 
-  test('a killed one fails the run, and the run after its return works', async () => {
+  test('a killed one fails the run and is not started; the run after its return works', async () => {
     const collector = collecting(pm2, { home: daemon.home })
     await collector.run()
+    expect(processesOf(daemon.home)).toContain(daemon.process.pid)
     await daemon.kill()
-    await expect(collector.run()).rejects.toThrow(/: getMonitorData: connect ECONNREFUSED/)
+    for (let i = 0; i < 3; i++) {
+      await expect(collector.run()).rejects.toThrow(/: getMonitorData: connect ECONNREFUSED/)
+    }
+    expect(processesOf(daemon.home)).toEqual([])
     await daemon.start()
     await expect(collector.run()).resolves.toEqual([])
   })

@@ -43,6 +43,8 @@ interface Pm2App {
   readonly min_uptime?: number
   /** Milliseconds. */
   readonly restart_delay?: number
+  /** Whether all instances write to the same files. */
+  readonly merge_logs?: boolean
   /** False leaves out PM2's metrics, whose next report ends an application that has lost its daemon. */
   readonly pmx?: boolean
 }
@@ -56,6 +58,10 @@ export interface Pm2Part extends ProcessPart {
   stopApp(name: string): Promise<void>
   deleteApp(name: string): Promise<void>
   restartApp(name: string): Promise<void>
+  /** Sets its restarts to 0. */
+  resetApp(name: string): Promise<void>
+  /** Opens the log files anew, as after a rotation. */
+  reloadLogs(): Promise<void>
   /** Of its first instance; 0 while it is stopped. Rejects where PM2 does not have it. */
   pidOf(name: string): Promise<number>
 }
@@ -159,6 +165,12 @@ export async function startPm2({ folder }: Pm2Options = {}): Promise<Pm2Part> {
     },
     async restartApp(name) {
       for (const { pm_id } of await apps(name)) await call(socket, 'restartProcessId', { id: pm_id })
+    },
+    async resetApp(name) {
+      for (const { pm_id } of await apps(name)) await call(socket, 'resetMetaProcessId', pm_id)
+    },
+    async reloadLogs() {
+      await call(socket, 'reloadLogs', {})
     },
     async pidOf(name) {
       return (await apps(name))[0]?.pid ?? 0
