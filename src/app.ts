@@ -17,6 +17,7 @@ import { Exposition } from './metrics/exposition.ts'
 import { ownMetrics } from './metrics/own.ts'
 import { callerOf } from './operations/access.ts'
 import { Audit } from './operations/audit.ts'
+import { collectorState } from './operations/collector-state.ts'
 import { FailureLog } from './operations/failure-log.ts'
 import { OperationLog } from './operations/operation-log.ts'
 import { SelfHealing } from './operations/self-healing.ts'
@@ -95,6 +96,9 @@ export async function startApp(
     }
   }
 
+  const stateOf = ({ kind, target }: InstanceConfig) =>
+    collectorState(store, { collector: kind.kind, target }, notKept)
+
   const present = () => [...instances.values()]
 
   const server = httpServer({
@@ -147,7 +151,8 @@ export async function startApp(
     for (const [key, settings] of wanted) {
       running.set(
         key,
-        instances.get(key) ?? new Instance(settings, clock, exposition, events, reporterOf(settings)),
+        instances.get(key) ??
+          new Instance(settings, clock, exposition, events, reporterOf(settings), stateOf(settings)),
       )
     }
     const added = [...running].filter(([key]) => !instances.has(key))

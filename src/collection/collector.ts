@@ -59,6 +59,22 @@ export interface CollectorContext {
   samples(name: string): readonly Sample[]
   /** Keeps the failures of this instance over runs and restarts. */
   readonly failures: FailureReporter
+  /** Of this instance alone: for counts that a restart must not set back. */
+  readonly state: KeptState
+}
+
+/**
+ * What an instance keeps over restarts of the daemon, in `state_dir`: JSON, by keys of its own. Without that
+ * folder it is gone with the daemon.
+ */
+export interface KeptState {
+  /** Everything, as it was saved. Throws where it cannot be read. */
+  load(): ReadonlyMap<string, unknown>
+  /**
+   * Keeps these, all or none of them, over kill -9 too; what is undefined is dropped. Costs by what changes. Never
+   * throws: what cannot be written now is written with the next changes.
+   */
+  save(changes: ReadonlyMap<string, unknown>): void
 }
 
 /** A connector or a task that is in a failed state now. */

@@ -8,7 +8,9 @@ import {
   type FailureReporter,
   type Finding,
   familiesOf,
+  type KeptState,
 } from './collector.ts'
+import { stateInMemory } from './kept-state.ts'
 import * as metrics from './run-metrics.ts'
 import { nextTime, type Schedule } from './schedule.ts'
 
@@ -118,6 +120,7 @@ export class Instance {
     exposition: Exposition,
     events: InstanceEvents,
     failures: FailureReporter,
+    state: KeptState = stateInMemory(),
   ) {
     const { kind, target, labels, timeout, maxSeries } = settings
     this.settings = settings
@@ -132,6 +135,7 @@ export class Instance {
       timeout,
       samples: (name) => exposition.samples(name),
       failures,
+      state,
     })
     this.#own = new InstanceSeries(kind.kind, familiesOf(kind, settings.settings), labels, maxSeries)
     const engineFamilies = kind.up ? [kind.up, ...metrics.runFamilies] : metrics.runFamilies

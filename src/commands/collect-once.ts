@@ -1,5 +1,6 @@
 import { systemClock } from '../clock.ts'
 import type { Collector, SampleBatch } from '../collection/collector.ts'
+import { stateInMemory } from '../collection/kept-state.ts'
 import type { InstanceConfig } from '../config/load.ts'
 import type { Family } from '../metrics/family.ts'
 import { reporterInMemory } from '../operations/failure-log.ts'
@@ -35,6 +36,7 @@ export function oneOff({ kind, target, labels, settings, timeout }: InstanceConf
     // There are no others.
     samples: () => [],
     failures: reporterInMemory({ target, labels }),
+    state: stateInMemory(),
   })
   let started = false
   return {

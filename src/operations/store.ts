@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 /** Raised with each change of the tables below. */
-const VERSION = 2
+const VERSION = 3
 
 /** Another process, such as the command line, holds the file for an instant only. */
 const BUSY_MS = 2_000
@@ -78,6 +78,16 @@ const TABLES = [
   ) STRICT;
   CREATE INDEX healing_by_connector ON healing (target, connector, at);
 `,
+  `
+  CREATE TABLE collector_state (
+    collector TEXT NOT NULL,
+    target TEXT NOT NULL,
+    key TEXT NOT NULL,
+    -- JSON.
+    value TEXT NOT NULL,
+    PRIMARY KEY (collector, target, key)
+  ) STRICT, WITHOUT ROWID;
+`,
 ]
 
 export function storeFile(folder: string): string {
@@ -85,7 +95,7 @@ export function storeFile(folder: string): string {
 }
 
 /**
- * The database of failures and audit in `folder`, which is made where it is not there, or in memory. The file
+ * The database of failures, audit and collectors' state in `folder`, which is made where it is not there, or in memory. The file
  * is whole after kill -9 and loses nothing by it; a loss of power may take the last moments. Other processes
  * may read and write it at the same time. Throws with the name of the file.
  */

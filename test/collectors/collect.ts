@@ -1,5 +1,11 @@
 import { type Clock, systemClock } from '../../src/clock.ts'
-import { type CollectorKind, type Finding, familiesOf } from '../../src/collection/collector.ts'
+import {
+  type CollectorKind,
+  type Finding,
+  familiesOf,
+  type KeptState,
+} from '../../src/collection/collector.ts'
+import { stateInMemory } from '../../src/collection/kept-state.ts'
 import { InstanceSeries } from '../../src/metrics/batch.ts'
 import { Exposition } from '../../src/metrics/exposition.ts'
 import { reporterInMemory } from '../../src/operations/failure-log.ts'
@@ -22,12 +28,16 @@ export interface Collecting {
   stop(): Promise<void>
 }
 
-/** `exposition`: where the collector finds what others collected; one of its own where absent. */
+/**
+ * `exposition`: where the collector finds what others collected; one of its own where absent. `state`: what it
+ * kept before, if it did.
+ */
 export function collecting<S>(
   kind: CollectorKind<S>,
   input: unknown,
   exposition = new Exposition(),
   clock: Clock = systemClock,
+  state: KeptState = stateInMemory(),
 ): Collecting {
   const settings = kind.settings.parse(input)
   const collector = kind.create(settings, {
@@ -36,6 +46,7 @@ export function collecting<S>(
     timeout: kind.defaults.timeout,
     samples: (name) => exposition.samples(name),
     failures: reporterInMemory({ target: 'test', labels: { target: 'test' } }),
+    state,
   })
   const instance = new InstanceSeries(kind.kind, familiesOf(kind, settings), { target: 'test' }, 1_000_000)
   exposition.attach(instance)

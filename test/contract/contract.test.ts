@@ -9,6 +9,7 @@ import {
   type SampleBatch,
 } from '../../src/collection/collector.ts'
 import { Instance } from '../../src/collection/instance.ts'
+import { stateInMemory } from '../../src/collection/kept-state.ts'
 import { collectorKinds } from '../../src/collectors/index.ts'
 import type { Distribution } from '../../src/metrics/distribution.ts'
 import { Exposition } from '../../src/metrics/exposition.ts'
@@ -86,6 +87,7 @@ describe.each(collectorKinds.map((kind) => [kind.kind, kind] as const))('%s', (n
       timeout: HANGS_AFTER_MS,
       samples: () => [],
       failures: reporterInMemory({ target: 'test', labels: { target: 'test' } }),
+      state: stateInMemory(),
     })
     open.push(collector)
     return collector
