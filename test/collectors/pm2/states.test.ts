@@ -103,17 +103,16 @@ test('one that has ended and is not to be restarted is stopped, with a delay of 
 
 test('each instance of a cluster is a process; all are online, or gone', async () => {
   await daemon.startApp({ name: 'api', script: idle, exec_mode: 'cluster', instances: 2, namespace: 'erp' })
+  // Each tells PM2 its version of Node a little after it is online.
+  const labels = `version="",node_version="${process.versions.node}",exec_mode="cluster",namespace="erp"`
   let read: string[] = []
   await waitFor('both to be online', async () => {
     read = await lines({ api: 3 })
-    return of('api', read).online === 2
+    const isTold = (line: string) => line.startsWith('pm2_process_info{') && line.includes(labels)
+    return of('api', read).online === 2 && read.filter(isTold).length === 2
   })
   expect(of('api', read)).toMatchObject({ states: ['online', 'online'] })
   expect(of('api', read).startTimes).toHaveLength(2)
-  const node_version = process.versions.node
-  for (const line of read.filter((line) => /^pm2_process_info\{.*name="api"/.test(line))) {
-    expect(line).toContain(`version="",node_version="${node_version}",exec_mode="cluster",namespace="erp"} 1`)
-  }
   await daemon.deleteApp('api')
   expect((await lines({ api: 3 })).filter((line) => line.includes('name="api"'))).toEqual([
     'pm2_processes_expected{target="test",name="api"} 3',
