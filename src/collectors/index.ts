@@ -1,4 +1,5 @@
 import type { CollectorKind } from '../collection/collector.ts'
+import { canary } from './canary/index.ts'
 import { clickhouse } from './clickhouse/index.ts'
 import { connect } from './connect/index.ts'
 import { drift } from './drift/index.ts'
@@ -10,6 +11,7 @@ import { sql } from './sql/index.ts'
 
 /** Every kind of collector. To add one: a folder beside this file, and a line here. */
 export const collectorKinds: readonly CollectorKind[] = [
+  canary,
   clickhouse,
   connect,
   drift,

@@ -31,6 +31,27 @@ export interface Backend {
 
 /** How to start the backend of each kind. A kind without an entry fails the suite. */
 export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
+  async canary() {
+    const [source, sink] = await Promise.all([startPostgres(), startClickHouse()])
+    await postgresqlCommand(
+      source.url(),
+      'CREATE TABLE cdc_canary (id text PRIMARY KEY, sequence bigint NOT NULL, written_at timestamptz NOT NULL)',
+    )
+    await clickHouseCommand(
+      sink.url,
+      'CREATE TABLE cdc_canary (id String, sequence Int64) ENGINE = ReplacingMergeTree ORDER BY id',
+    )
+    return {
+      settings: {
+        source: { postgresql: { url: source.url() } },
+        sink: { clickhouse: { url: sink.url } },
+        watch: '200ms',
+      },
+      part: together(source, sink),
+      remove: async () => void (await Promise.all([source.remove(), sink.remove()])),
+    }
+  },
+
   async clickhouse() {
     const part = await startClickHouse()
     await clickHouseCommand(part.url, 'CREATE TABLE stays (id UInt64) ENGINE = MergeTree ORDER BY id')
@@ -84,7 +105,6 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
       sink.url,
       'CREATE TABLE journals (id UInt64, created_at DateTime64(6)) ENGINE = ReplacingMergeTree ORDER BY id',
     )
-    const both = [source, sink]
     return {
       settings: {
         source: { postgresql: { url: source.url() } },
@@ -92,13 +112,8 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
         lag: '100ms',
         tables: [{ source: 'public.journals', sink: 'journals', key: 'id', watermark: 'created_at' }],
       },
-      part: {
-        freeze: () => both.forEach((part) => void part.freeze()),
-        thaw: () => both.forEach((part) => void part.thaw()),
-        kill: async () => void (await Promise.all(both.map((part) => part.kill()))),
-        start: async () => void (await Promise.all(both.map((part) => part.start()))),
-      },
-      remove: async () => void (await Promise.all(both.map((part) => part.remove()))),
+      part: together(source, sink),
+      remove: async () => void (await Promise.all([source.remove(), sink.remove()])),
     }
   },
 
@@ -193,6 +208,16 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
       remove: part.remove,
     }
   },
+}
+
+/** Both ends as one part. */
+function together(...parts: readonly Backend['part'][]): Backend['part'] {
+  return {
+    freeze: () => parts.forEach((part) => void part.freeze()),
+    thaw: () => parts.forEach((part) => void part.thaw()),
+    kill: async () => void (await Promise.all(parts.map((part) => part.kill()))),
+    start: async () => void (await Promise.all(parts.map((part) => part.start()))),
+  }
 }
 
 async function clickHouseCommand(url: string, query: string): Promise<void> {

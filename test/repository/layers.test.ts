@@ -14,7 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   // Of a kind: never another kind, never the engine that runs it.
   collectors: [
     /^collection\/(collector|schedule)$/,
-    /^metrics\/family$/,
+    /^metrics\/(distribution|family)$/,
     /^clients\//,
     /^config\/(clickhouse|declared|fields|kafka|query|secret|tls)$/,
   ],

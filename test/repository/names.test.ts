@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process'
 import { text } from 'node:stream/consumers'
+import { createClient } from '@clickhouse/client'
+import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { collectorKinds } from '../../src/collectors/index.ts'
 import { type Daemon, startDaemon } from '../commands/daemon.ts'
@@ -13,7 +15,15 @@ let daemon: Daemon
 beforeAll(async () => {
   pipeline = await startPipeline({ tenants: ['alpha', 'bravo'] })
   const { kafka, connect, postgres, clickhouse, redis, pm2 } = pipeline
+  await createCanaries()
   daemon = await startDaemon([
+    {
+      kind: 'canary',
+      target: 'erp',
+      source: { postgresql: { url: postgres.url('erp') } },
+      sink: { clickhouse: { url: clickhouse.url } },
+      watch: '1s',
+    },
     { kind: 'kafka', target: 'erp', brokers: kafka.bootstrap },
     { kind: 'connect', target: 'erp', urls: connect.url },
     { kind: 'postgresql', target: 'erp', url: postgres.url('erp'), user_tables: 10 },
@@ -59,6 +69,25 @@ afterAll(async () => {
   await daemon?.stop()
   await pipeline?.stop()
 })
+
+/** A table for canaries at both ends; nothing goes from one to the other. */
+async function createCanaries(): Promise<void> {
+  const { postgres, clickhouse } = pipeline
+  const source = new pg.Client({ connectionString: postgres.url('erp') })
+  const sink = createClient({ url: clickhouse.url })
+  try {
+    await source.connect()
+    await source.query(
+      'CREATE TABLE cdc_canary (id text PRIMARY KEY, sequence bigint, written_at timestamptz)',
+    )
+    await sink.command({
+      query: 'CREATE TABLE cdc_canary (id String, sequence Int64) ENGINE = ReplacingMergeTree ORDER BY id',
+    })
+  } finally {
+    await source.end()
+    await sink.close()
+  }
+}
 
 /** `promtool check metrics`, which lints as Prometheus's authors would: a complaint a line. */
 async function complaintsOf(metrics: string): Promise<string[]> {

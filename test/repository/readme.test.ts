@@ -28,6 +28,7 @@ test('the configuration in the readme is valid', () => {
     'redis',
     'pm2',
     'drift',
+    'canary',
     'clickhouse',
     'sql',
   ])
