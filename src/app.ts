@@ -6,6 +6,7 @@ import { connectFleets } from './collectors/connect/fleets.ts'
 import type { Config, InstanceConfig } from './config/load.ts'
 import { Secret } from './config/secret.ts'
 import { auditRoutes } from './http/api/audit.ts'
+import { checkRoutes } from './http/api/checks.ts'
 import { collectorRoutes } from './http/api/collectors.ts'
 import { connectorRoutes } from './http/api/connectors.ts'
 import { driftRoutes } from './http/api/drift.ts'
@@ -113,6 +114,7 @@ export async function startApp(
         ...failureRoutes({ log: failureLog, audit }),
         ...auditRoutes(audit),
         ...collectorRoutes({ instances: present, describe }),
+        ...checkRoutes({ instances: present, clean: (text) => redact(text, secrets()) }),
         ...driftRoutes({ instances: present, clean: (text) => redact(text, secrets()) }),
         ...connectorRoutes({
           fleets,
@@ -233,6 +235,11 @@ function logEvents(log: Log): InstanceEvents {
       const about = { ...context(instance), ...labels }
       if (alarm) logger.warning({ ...about, ...alarm }, 'found a difference')
       else logger.info(about, 'the difference is gone')
+    },
+    checked: (instance, { check, subject, ok, message, remedy }) => {
+      const about = { ...context(instance), check: check.name, ...(subject === '' ? {} : { subject }) }
+      if (ok) logger.info({ ...about, found: message }, 'a check is good again')
+      else logger.warning({ ...about, level_of_check: check.level, found: message, remedy }, 'a check fails')
     },
     seriesDropped: (instance, byFamily) =>
       logger.warning(

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { errorLine } from './app.ts'
+import { type CheckOptions, check } from './commands/check.ts'
 import { type CollectOptions, collect } from './commands/collect.ts'
 import { printConfig, printSchema, validateConfig } from './commands/config.ts'
 import {
@@ -44,6 +45,16 @@ program
   .option('--collector <kind>', 'where collectors of several kinds have this target')
   .action(async (target: string, options: CollectOptions) => {
     if (!(await collect(target, options))) process.exitCode = 1
+  })
+
+program
+  .command('check')
+  .description('look at the configuration, every backend, its rights and the parts of the pipeline in it')
+  .argument('[target...]', 'only these: target or kind/target; all that are enabled where absent')
+  .option(...CONFIG)
+  .option('--json', 'JSON instead of a table')
+  .action(async (targets: readonly string[], options: CheckOptions) => {
+    process.exitCode = await check(targets, options, interrupted())
   })
 
 program

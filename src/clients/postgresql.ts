@@ -133,6 +133,23 @@ const statement = (text: string, params: readonly unknown[]) => ({
   queryMode: 'extended',
 })
 
+/**
+ * Whether the server has answered, and does not let this user in: a wrong password, no such role or database, no right
+ * to connect. https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+export function isLoginRefusal(error: unknown): boolean {
+  const code = sqlStateOf(error)
+  return code !== undefined && /^(28|3D|42)/.test(code)
+}
+
+/** The SQLSTATE of what went wrong; undefined where it was not the server that said so. */
+function sqlStateOf(error: unknown): string | undefined {
+  for (let next = error; next instanceof Error; next = next.cause) {
+    if (next instanceof library().DatabaseError) return next.code
+  }
+  return undefined
+}
+
 /** A name as SQL wants it, whatever is in it. */
 export const quoteIdentifier = (name: string): string => library().escapeIdentifier(name)
 

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Distribution } from '../metrics/distribution.ts'
 import type { Family, Histogram } from '../metrics/family.ts'
 import type { Sample } from '../metrics/family-series.ts'
+import type { KindChecks } from './checks.ts'
 
 /** Where one run of a collector writes the present truth. */
 export interface SampleBatch {
@@ -160,6 +161,8 @@ export interface CollectorKind<Settings = unknown> {
   declared?(settings: Settings): readonly DeclaredFamily[]
   /** The `…_up` series of the kind; the engine alone writes it. */
   readonly up?: Family<never>
+  /** What `cdc-exporter check` looks at, and the engine in the background; see docs/checks.md. */
+  readonly checks?: KindChecks<Settings>
   /** Pure: opens nothing. */
   create(settings: Settings, context: CollectorContext): Collector
 }

@@ -2,6 +2,8 @@ import type { Clock } from '../clock.ts'
 import { type FailedPart, InstanceSeries, type RunBatch } from '../metrics/batch.ts'
 import type { Exposition } from '../metrics/exposition.ts'
 import type { Family } from '../metrics/family.ts'
+import { BackgroundChecks, type LastChecks } from './background-checks.ts'
+import type { CheckResult } from './checks.ts'
 import {
   type Collector,
   type CollectorKind,
@@ -12,7 +14,7 @@ import {
 } from './collector.ts'
 import { stateInMemory } from './kept-state.ts'
 import * as metrics from './run-metrics.ts'
-import { nextTime, type Schedule } from './schedule.ts'
+import { nextTime, phase, type Schedule } from './schedule.ts'
 
 /** A configured target of a kind, as the configuration gives it. Times in milliseconds. */
 export interface InstanceSettings {
@@ -24,6 +26,8 @@ export interface InstanceSettings {
   /** Between the starts of two runs, or the times at which they start. */
   readonly interval: number | Schedule
   readonly timeout: number
+  /** Between two looks at what can be checked; undefined for none. */
+  readonly checkInterval?: number | undefined
   readonly maxSeries: number
   /** What the kind's `settings` made of the configuration. */
   readonly settings: unknown
@@ -58,12 +62,13 @@ export interface InstanceEvents {
   partsFailed(instance: Instance, parts: InstanceState['failedParts']): void
   /** It alarms for the first time, or of something else than before; without an alarm: it does no more. */
   found?(instance: Instance, finding: Pick<Finding, 'labels' | 'alarm'>): void
+  /** An item of the background checks begins to fail, or has failed and is good again. */
+  checked?(instance: Instance, result: CheckResult): void
   /** Samples of a run were not taken, and those of the run before were. By family. */
   seriesDropped(instance: Instance, byFamily: ReadonlyMap<string, number>): void
 }
 
 const FIFTEEN_MINUTES = 15 * 60_000
-const LONGEST_PHASE = 2_000
 
 /** Timers of Node end at 24 days, and wall time may be set meanwhile. */
 const LONGEST_SLEEP = 3_600_000
@@ -82,6 +87,7 @@ export class Instance {
   readonly #own: InstanceSeries
   /** `…_up` and the run metrics: written by the engine alone. */
   readonly #engine: InstanceSeries
+  readonly #checks: BackgroundChecks | undefined
   readonly #stop = new AbortController()
   #loop: Promise<void> | undefined
   #started = false
@@ -140,6 +146,16 @@ export class Instance {
     this.#own = new InstanceSeries(kind.kind, familiesOf(kind, settings.settings), labels, maxSeries)
     const engineFamilies = kind.up ? [kind.up, ...metrics.runFamilies] : metrics.runFamilies
     this.#engine = new InstanceSeries(kind.kind, engineFamilies, labels, Number.POSITIVE_INFINITY)
+    const { checkInterval, enabled } = settings
+    if (enabled && kind.checks && checkInterval !== undefined) {
+      this.#checks = new BackgroundChecks(
+        { ...settings, interval: checkInterval },
+        kind.checks,
+        clock,
+        exposition,
+        (result) => events.checked?.(this, result),
+      )
+    }
   }
 
   get state(): InstanceState {
@@ -149,6 +165,11 @@ export class Instance {
   /** What the last run that ended well knew beyond its series, for as long as these are shown. */
   get findings(): readonly Finding[] {
     return this.#expired ? [] : this.#findings
+  }
+
+  /** What its background checks last found. */
+  get checks(): LastChecks {
+    return this.#checks?.last ?? { results: [], at: undefined }
   }
 
   /** Series that it exposes now. */
@@ -182,6 +203,7 @@ export class Instance {
     this.#exposition.attach(this.#engine)
     await this.#writeEngineSeries()
     if (this.settings.enabled) this.#loop = this.#runForEver()
+    this.#checks?.start()
   }
 
   /** Takes its series away, ends the run that is under way, and closes the collector. */
@@ -191,7 +213,7 @@ export class Instance {
     // First: a run that ignores its signal may take long, and another instance may have its labels by then.
     this.#exposition.detach(this.#own)
     this.#exposition.detach(this.#engine)
-    await this.#loop
+    await Promise.all([this.#checks?.stop(), this.#loop])
     await this.#collector.stop?.()
   }
 
@@ -432,14 +454,4 @@ export class Instance {
     batch.commitNow()
     await this.#exposition.publish()
   }
-}
-
-/**
- * Where in its first interval an instance begins: the same at every start, and different from the others',
- * so that they do not all run in the same instant.
- */
-function phase(id: string, interval: number): number {
-  let hash = 2166136261
-  for (const char of id) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 16777619)
-  return ((hash >>> 0) / 2 ** 32) * Math.min(interval, LONGEST_PHASE)
 }

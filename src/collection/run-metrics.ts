@@ -68,3 +68,17 @@ export const runFamilies = [
   failures,
   dropped,
 ] as const
+
+export const checkOk = gauge(
+  'cdc_check_ok',
+  'Whether an item of `cdc-exporter check` is as expected, looked at in the background every `check_interval`; level is required or advised, subject the object that it is about. Absent while it is not known.',
+  ['collector', 'check', 'subject', 'level'],
+)
+export const checkTime = gauge(
+  'cdc_check_last_run_timestamp_seconds',
+  'When the last background look at what `cdc-exporter check` looks at began.',
+  ['collector'],
+)
+
+/** What the engine says of the checks of each instance whose kind has any. */
+export const checkFamilies = [checkOk, checkTime] as const

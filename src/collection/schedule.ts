@@ -18,3 +18,15 @@ export function nextTime({ cron, timezone }: Schedule, after: number): number {
   if (!next) throw new Error('there is no such time')
   return next.getTime()
 }
+
+const LONGEST_PHASE = 2_000
+
+/**
+ * Milliseconds: where in its first interval an instance begins. The same at every start, and different from the
+ * others', so that they do not all run in the same instant.
+ */
+export function phase(id: string, interval: number): number {
+  let hash = 2166136261
+  for (const char of id) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 16777619)
+  return ((hash >>> 0) / 2 ** 32) * Math.min(interval, LONGEST_PHASE)
+}

@@ -35,7 +35,7 @@ export async function collect(target: string, { config: file, collector }: Colle
   const instances = chosen.map(
     (settings) =>
       new Instance(
-        { ...settings, enabled: true },
+        { ...settings, enabled: true, checkInterval: undefined },
         systemClock,
         exposition,
         {

@@ -7,7 +7,7 @@ import { Reconciliation } from '../collectors/drift/reconciliation.ts'
 import { collectorKinds } from '../collectors/index.ts'
 import { loadConfig } from '../config/load.ts'
 import { redact } from '../log.ts'
-import { plainTable } from './plain-table.ts'
+import { plainTable, printable } from './plain-table.ts'
 
 export interface DriftOptions {
   readonly config: string
@@ -135,10 +135,4 @@ function print(states: readonly PairState[], json: boolean, clean: (text: string
     }
   }
   process.stdout.write(clean(`${lines.map((line, i) => (i === 0 ? line : printable(line))).join('\n')}\n`))
-}
-
-/** What comes from a database may not steer the terminal. */
-function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to go.
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '')
 }

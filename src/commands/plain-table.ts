@@ -29,3 +29,9 @@ const NO_LINES = Object.fromEntries(
     'middle',
   ].map((name) => [name, '']),
 )
+
+/** What comes from a backend may not steer the terminal. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is to go.
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '')
+}

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { CollectorKind, DeclaredFamily } from '../collection/collector.ts'
+import { checkFamilies } from '../collection/run-metrics.ts'
 import { nextTime, type Schedule } from '../collection/schedule.ts'
 import type { LogLevel } from '../log.ts'
 import { formatDuration, isTimezone, shown } from './fields.ts'
@@ -50,6 +51,8 @@ export interface InstanceConfig {
   readonly interval: number | Schedule
   /** Milliseconds; not more than the interval. */
   readonly timeout: number
+  /** Milliseconds between two background looks at what can be checked. */
+  readonly checkInterval: number
   readonly maxSeries: number
   /** The output of `kind.settings`. */
   readonly settings: unknown
@@ -123,6 +126,7 @@ function readFile(
     for (const each of families) requireFree(source, path, each, kinds, declared)
     noteLabels(source, [...path, 'labels'], labels, [
       ...kind.families,
+      ...(kind.checks ? checkFamilies : []),
       ...families.map(({ family }) => family),
     ])
     for (const secret of openSecrets(source, path, settings, folder)) secrets.add(secret)
@@ -153,6 +157,7 @@ function readFile(
       },
       interval: schedule ?? interval,
       timeout,
+      checkInterval: base.check_interval,
       maxSeries: base.max_series,
       settings,
     })

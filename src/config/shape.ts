@@ -59,6 +59,11 @@ export const collectorShape = {
   timeout: period()
     .optional()
     .describe('A run is given up after this time, which may not exceed the interval.'),
+  check_interval: period()
+    .default(600_000)
+    .describe(
+      'Time between two background looks at what `cdc-exporter check` looks at, each within the timeout.',
+    ),
   max_series: integer(1)
     .default(1_000_000)
     .describe('What a run writes beyond this number of series is dropped and counted.'),

@@ -2,7 +2,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
-import { runFamilies } from '../../src/collection/run-metrics.ts'
+import { type Check, completed } from '../../src/collection/checks.ts'
+import { checkFamilies, runFamilies } from '../../src/collection/run-metrics.ts'
 import { collectorKinds } from '../../src/collectors/index.ts'
 import { jsonSchema } from '../../src/config/schema.ts'
 import { detailedHealth } from '../../src/http/health.ts'
@@ -18,6 +19,7 @@ const FILES: Readonly<Record<string, () => string>> = {
   'docs/health-detailed.schema.json': () =>
     json({ title: 'GET /health/detailed', ...z.toJSONSchema(detailedHealth) }),
   'docs/metrics.md': metricsPage,
+  'docs/checks.md': checksPage,
 }
 
 function metricsPage(): string {
@@ -31,7 +33,7 @@ function metricsPage(): string {
       '`cdc_collector_stale_after_seconds`, and then they go.',
     '## Every collector',
     `Written by the scheduler for each instance; \`collector\` is its kind.`,
-    table(runFamilies),
+    table([...runFamilies, ...checkFamilies]),
     ...collectorKinds.flatMap(({ kind, health, families, up, declared }) => [
       `## ${kind}`,
       `${health.title}: \`${health.key}\` in \`/health\`.${up ? ` \`${up.name}\` is written by the scheduler.` : ''}${declared ? ' Besides these it has the families that its configuration declares.' : ''}`,
@@ -45,6 +47,37 @@ function metricsPage(): string {
   ]
     .join('\n\n')
     .concat('\n')
+}
+
+function checksPage(): string {
+  return [
+    '# Checks',
+    'Made from the sources by `npm run generate`; do not edit.',
+    '`cdc-exporter check [target…]` looks at the configuration first, and ends with 2 and every fault of it at once; then ' +
+      'at each backend, the rights there and the parts of the pipeline in it. It ends with 1 where an item that is ' +
+      'required fails, else with 0. An item that is advised (`!`) fails nothing. `?` is what could not be found out; then ' +
+      '`completed` fails. `--json` gives all of it to programs.',
+    'The daemon looks at the same items every `check_interval` (10m where a collector does not say), the first time some ' +
+      'seconds after its start, over connections of their own and within the `timeout` of the collector; a collection ' +
+      'does not notice. They are `cdc_check_ok{collector,check,subject,level}` and `GET /api/v1/checks` (see ' +
+      '[api.md](api.md#checks)), as of the last look. An item that begins to fail, and one that is good again, is a line ' +
+      'in the log.',
+    'How a kind gets checks: a file `checks.ts` in its folder that declares each item once, by `required` or `advised`, ' +
+      'and looks at all of them in `run`, and one line, `checks`, in its `index.ts`; see ' +
+      '[decisions/checks.md](decisions/checks.md).',
+    '## Every kind below',
+    checkTable([completed]),
+    ...collectorKinds.flatMap(({ kind, checks }) => (checks ? [`## ${kind}`, checkTable(checks.items)] : [])),
+  ]
+    .join('\n\n')
+    .concat('\n')
+}
+
+function checkTable(items: readonly Check[]): string {
+  const rows = items.map(
+    ({ name, level, each = '', expects }) => `| \`${name}\` | ${level} | ${each} | ${expects} |`,
+  )
+  return ['| check | level | for each | expected |', '|---|---|---|---|', ...rows].join('\n')
 }
 
 function table(families: readonly Family[]): string {

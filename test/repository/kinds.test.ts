@@ -1,7 +1,7 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { runFamilies } from '../../src/collection/run-metrics.ts'
+import { checkFamilies, runFamilies } from '../../src/collection/run-metrics.ts'
 import { collectorKinds } from '../../src/collectors/index.ts'
 import type { Family } from '../../src/metrics/family.ts'
 import { startDaemon } from '../commands/daemon.ts'
@@ -28,7 +28,7 @@ test('every kind is exported by its own name from the index of its folder, and h
 })
 
 test('no two kinds have a family of the same name, nor is one the engine’s', () => {
-  const all = [...collectorKinds.flatMap(({ families }) => families), ...runFamilies]
+  const all = [...collectorKinds.flatMap(({ families }) => families), ...runFamilies, ...checkFamilies]
   const byName = new Map<string, Set<Family>>()
   for (const family of all) byName.set(family.name, (byName.get(family.name) ?? new Set()).add(family))
   expect([...byName].filter(([, families]) => families.size > 1).map(([name]) => name)).toEqual([])

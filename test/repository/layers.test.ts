@@ -13,7 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   'collectors/index': [/^collection\/collector$/, /^collectors\/[a-z0-9-]+\/index$/],
   // Of a kind: never another kind, never the engine that runs it.
   collectors: [
-    /^collection\/(collector|schedule)$/,
+    /^collection\/(checks|collector|schedule)$/,
     /^metrics\/(distribution|family)$/,
     /^clients\//,
     /^config\/(clickhouse|declared|fields|kafka|query|secret|tls)$/,
@@ -22,14 +22,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   metrics: [],
   http: [
     /^metrics\/exposition$/,
-    /^collection\/(collector|instance)$/,
+    /^collection\/(checks|collector|instance)$/,
     /^operations\//,
     /^clients\/connect-operations$/,
   ],
   operations: [/^clients\//, /^config\/(fields|secret|tokens)$/, /^collection\/(collector|schedule)$/],
   clients: [],
   // The kinds arrive as a parameter.
-  config: [/^collection\/(collector|schedule)$/, /^clients\/(clickhouse|databases|kafka\/security|tls)$/],
+  config: [
+    /^collection\/(collector|run-metrics|schedule)$/,
+    /^clients\/(clickhouse|databases|kafka\/security|tls)$/,
+  ],
   clock: [],
   log: [],
   types: [],

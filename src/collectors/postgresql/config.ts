@@ -43,3 +43,5 @@ export const settings = settingsWithSecrets(
   },
   { required: ['url'] },
 )
+
+export type Settings = z.output<typeof settings>

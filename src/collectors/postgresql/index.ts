@@ -3,6 +3,7 @@ import { connectPostgresql, type PostgresqlReader, StatementError } from '../../
 import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
 import { activity, connections, locks, transactions } from './activity.ts'
 import { archiver, backgroundWriter, checkpointer, walFiles } from './background.ts'
+import { checks } from './checks.ts'
 import { settings } from './config.ts'
 import { databaseStatistics, databases, userTables } from './databases.ts'
 import * as metrics from './metrics.ts'
@@ -31,6 +32,7 @@ export const postgresql = defineCollector({
     ...Object.values(pgbouncerConfig),
   ],
   up: metrics.up,
+  checks,
   defaults: { interval: seconds(15), timeout: seconds(10) },
   create(given, { clock, timeout }) {
     const { url, pgbouncer } = given

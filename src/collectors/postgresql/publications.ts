@@ -1,5 +1,5 @@
 import * as metrics from './metrics.ts'
-import type { Part } from './part.ts'
+import type { Part, Server } from './part.ts'
 
 /** What a publication should have in it. */
 export interface ExpectedPublication {
@@ -43,20 +43,27 @@ const MISSING = `
   )
   SELECT (SELECT count(*) FROM covered) AS tables, name FROM (SELECT) AS always LEFT JOIN missing ON true`
 
+/** How many tables the publication covers, and which it should cover and does not, 1000 at most. */
+export async function coverage(
+  server: Pick<Server, 'query'>,
+  { name, tables, except }: ExpectedPublication,
+  signal: AbortSignal,
+): Promise<{ readonly tables: number; readonly missing: readonly string[] }> {
+  const patterns = tables.filter((table) => table.includes('*')).map(likePattern)
+  const named = tables.filter((table) => !table.includes('*'))
+  const rows = await server.query(MISSING, [name, patterns, named, except.map(likePattern)], signal)
+  return { tables: Number(rows[0]?.tables), missing: rows.flatMap((row) => row.name ?? []) }
+}
+
 /** Tables that should be in a publication of the database we are connected to, and are not. */
-export const publication = ({ name, tables, except }: ExpectedPublication): Part => ({
-  name: `pg_publication_tables of ${name}`,
+export const publication = (expected: ExpectedPublication): Part => ({
+  name: `pg_publication_tables of ${expected.name}`,
   families: [metrics.publicationTables, metrics.publicationTableMissing],
   async collect(server, batch, signal) {
-    const patterns = tables.filter((table) => table.includes('*')).map(likePattern)
-    const named = tables.filter((table) => !table.includes('*'))
-    const rows = await server.query(MISSING, [name, patterns, named, except.map(likePattern)], signal)
-    batch.add(metrics.publicationTables, { publication: name }, Number(rows[0]?.tables))
-    for (const row of rows) {
-      if (typeof row.name === 'string') {
-        batch.add(metrics.publicationTableMissing, { publication: name, table: row.name }, 1)
-      }
-    }
+    const { tables, missing } = await coverage(server, expected, signal)
+    const labels = { publication: expected.name }
+    batch.add(metrics.publicationTables, labels, tables)
+    for (const table of missing) batch.add(metrics.publicationTableMissing, { ...labels, table }, 1)
   },
 })
 
