@@ -7,6 +7,7 @@ import { createClient as createRedis } from 'redis'
 import type { Part } from '../testbed/part.ts'
 import { startClickHouse } from '../testbed/parts/clickhouse.ts'
 import { startConnect } from '../testbed/parts/connect.ts'
+import { startHealthApi } from '../testbed/parts/health-api.ts'
 import { startKafka } from '../testbed/parts/kafka.ts'
 import { startPm2 } from '../testbed/parts/pm2.ts'
 import { startPostgres } from '../testbed/parts/postgres.ts'
@@ -25,6 +26,11 @@ export interface Backend {
    * only what its configuration names has none: what is gone there is 0 or a failed part.
    */
   readonly entity?: { readonly label: string; remove(): Promise<void> }
+  /**
+   * Of a kind to which a backend that is down is what it was to find out, no run that failed: the series that is 0
+   * then, without its labels.
+   */
+  readonly finding?: string
   /** Stops everything. */
   remove(): Promise<void>
 }
@@ -114,6 +120,17 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
       },
       part: together(source, sink),
       remove: async () => void (await Promise.all([source.remove(), sink.remove()])),
+    }
+  },
+
+  async http() {
+    const part = await startHealthApi()
+    return {
+      settings: { urls: part.url, health_json: true, probe_timeout: '5s' },
+      part,
+      entity: { label: 'component="goes"', remove: () => part.removeComponent('goes') },
+      finding: 'probe_success',
+      remove: part.remove,
     }
   },
 

@@ -243,8 +243,12 @@ describe.each(collectorKinds.map((kind) => [kind.kind, kind] as const))('%s', (n
   // The last one: it takes the backend down.
   test('a dead backend is success 0 and up 0, never an exception; and 1 again when it is back', async () => {
     const { exposition, stop } = await running(kind, backend, ['test'])
+    const { finding } = backend
+    const found = (value: number) =>
+      textOf(exposition).some((line) => line.startsWith(`${finding}{`) && line.endsWith(` ${value}`))
     const shows = (value: number) => () =>
-      sample(exposition, success(name, 'test')) === value &&
+      (finding === undefined || found(value)) &&
+      sample(exposition, success(name, 'test')) === (finding === undefined ? value : 1) &&
       (!kind.up || sample(exposition, `${kind.up.name}{target="test"}`) === value)
     try {
       await waitFor('the backend to be up', shows(1))

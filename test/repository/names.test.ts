@@ -30,6 +30,7 @@ beforeAll(async () => {
     { kind: 'clickhouse', target: 'erp', url: clickhouse.url },
     { kind: 'redis', target: 'erp', url: redis.url, queues: ['votes'] },
     { kind: 'pm2', target: 'erp', home: pm2.home, expect: { [etlApp]: 1 } },
+    { kind: 'http', target: 'erp', urls: `${clickhouse.url}/ping` },
     {
       kind: 'sql',
       target: 'erp',

@@ -17,8 +17,11 @@ interface Certificate {
 export interface Authority {
   /** File of its own certificate. */
   readonly cert: string
-  /** A certificate for `names`, such as `DNS:localhost` or `IP:127.0.0.1`; its files are called after `name`. */
-  issue(name: string, names: readonly string[]): Promise<Certificate>
+  /**
+   * A certificate for `names`, such as `DNS:localhost` or `IP:127.0.0.1`; its files are called after `name`. It is
+   * valid for as many days from now, two where absent; with less than none it was until then.
+   */
+  issue(name: string, names: readonly string[], days?: number): Promise<Certificate>
 }
 
 /** A certificate authority with its files in `folder`, called after `name`. */
@@ -52,12 +55,20 @@ export async function certificateAuthority(folder: string, name: string): Promis
   const own = await make(name, ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign'], [])
   return {
     cert: own.cert,
-    async issue(file, names) {
+    async issue(file, names, days) {
       const { cert, key } = await make(
         file,
         ['basicConstraints=critical,CA:FALSE', `subjectAltName=${names.join(',')}`],
         ['-CA', own.cert, '-CAkey', own.key],
       )
+      if (days !== undefined) {
+        // Signed anew, as `openssl req` takes no end that lies in the past.
+        const request = join(folder, `${file}.csr`)
+        const kept = ['-copy_extensions', 'copy']
+        await run('openssl', ['x509', '-x509toreq', '-in', cert, '-signkey', key, ...kept, '-out', request])
+        const signer = ['-CA', own.cert, '-CAkey', own.key, '-days', String(days)]
+        await run('openssl', ['x509', '-req', '-in', request, ...signer, ...kept, '-out', cert])
+      }
       const keystore = join(folder, `${file}.keystore.pem`)
       writeFileSync(keystore, readFileSync(key, 'utf8') + readFileSync(cert, 'utf8'))
       return { cert, key, keystore }
