@@ -3,6 +3,7 @@ import { canary } from './canary/index.ts'
 import { clickhouse } from './clickhouse/index.ts'
 import { connect } from './connect/index.ts'
 import { drift } from './drift/index.ts'
+import { flink } from './flink/index.ts'
 import { http } from './http/index.ts'
 import { kafka } from './kafka/index.ts'
 import { pm2 } from './pm2/index.ts'
@@ -16,6 +17,7 @@ export const collectorKinds: readonly CollectorKind[] = [
   clickhouse,
   connect,
   drift,
+  flink,
   http,
   kafka,
   pm2,

@@ -141,6 +141,15 @@ export const httpUrl = () =>
     .regex(/^https?:\/\/[^\s/]+/, { error: wanted('a URL such as http://localhost:8083') })
     .transform((url) => url.replace(/\/+$/, ''))
 
+/** http or https URLs without trailing slashes, at least one: a list, or one comma-separated text. */
+export const httpUrlList = () =>
+  z
+    .union([z.array(z.string()), z.string()], {
+      error: 'expected a list of URLs, or a text with commas between them',
+    })
+    .transform((value) => (typeof value === 'string' ? value.split(',') : value).map((text) => text.trim()))
+    .pipe(z.array(httpUrl()).min(1))
+
 /** A regular expression of JavaScript, with the `u` flag. */
 export const pattern = () =>
   z.string({ error: wanted('a regular expression') }).transform((text, context) => {

@@ -7,6 +7,7 @@ import { createClient as createRedis } from 'redis'
 import type { Part } from '../testbed/part.ts'
 import { startClickHouse } from '../testbed/parts/clickhouse.ts'
 import { startConnect } from '../testbed/parts/connect.ts'
+import { startFlink } from '../testbed/parts/flink.ts'
 import { startHealthApi } from '../testbed/parts/health-api.ts'
 import { startKafka } from '../testbed/parts/kafka.ts'
 import { startPm2 } from '../testbed/parts/pm2.ts'
@@ -120,6 +121,24 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
       },
       part: together(source, sink),
       remove: async () => void (await Promise.all([source.remove(), sink.remove()])),
+    }
+  },
+
+  async flink() {
+    const part = await startFlink([
+      ['stays', 'runs'],
+      ['goes', 'runs'],
+    ])
+    const restarts = async (id: string) =>
+      (await (await fetch(`${part.url}/jobs/${id}/metrics?get=numRestarts`)).json()) as unknown[]
+    for (const { jid } of await part.jobs())
+      await waitFor('Flink to tell the metrics of a job', async () => (await restarts(jid)).length > 0)
+    return {
+      settings: { urls: part.url },
+      part,
+      // Flink lists a job that has ended for an hour, but has no metrics of it any more.
+      entity: { label: 'flink_job_restarts_total{job="goes"', remove: () => part.cancel('goes') },
+      remove: part.remove,
     }
   },
 

@@ -24,6 +24,7 @@ test('the configuration in the readme is valid', () => {
   expect(collectors.map(({ kind }) => kind.kind)).toEqual([
     'kafka',
     'connect',
+    'flink',
     'postgresql',
     'redis',
     'pm2',

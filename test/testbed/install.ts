@@ -25,7 +25,7 @@ const PACKAGES: readonly DebianPackage[] = [
     name: 'python3-prometheus-client',
     provides: '/usr/lib/python3/dist-packages/prometheus_client/__init__.py',
   },
-  { name: 'openjdk-17-jre-headless', provides: 'java' },
+  { name: 'openjdk-17-jdk-headless', provides: 'javac' },
   { name: 'maven', provides: 'mvn' },
   { name: 'mariadb-server', provides: '/usr/sbin/mariadbd' },
   { name: 'curl', provides: 'curl' },

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { installFolder, testbedFolder } from './installed-folder.ts'
@@ -15,6 +15,11 @@ export const pluginPath = join(testbedFolder, 'java', 'plugins')
 
 /** The same with Debezium's sink for JDBC and PostgreSQL's driver: large, so for those tests only that want it. */
 export const jdbcSinkPath = join(testbedFolder, 'jdbc-sink')
+
+/** The class path of Flink and of the cluster and jobs of the tests, `java/flink/Jobs.java`. */
+export const flinkClassPath = [join(testbedFolder, 'flink', 'jars', '*'), join(testbedFolder, 'flink')].join(
+  delimiter,
+)
 
 /** A heap of 256 MB and the cheapest collector and compiler: the parts share a small machine. */
 export const javaOptions = [
@@ -33,7 +38,7 @@ const PLUGIN_JARS: Readonly<Record<string, RegExp>> = {
 }
 
 /**
- * Downloads Kafka, Connect and the connectors into `.testbed/java`, once. Needs Java 17 and Maven; says on
+ * Downloads Kafka, Connect, the connectors and Flink into `.testbed`, once. Needs a JDK 17 and Maven; says on
  * standard error what it downloads.
  */
 export async function installJars(): Promise<void> {
@@ -54,6 +59,12 @@ export async function installJars(): Promise<void> {
   await installFolder('jdbc-sink', [pomOf('jdbc-sink')], async (folder) => {
     process.stderr.write('testbed: downloading the JDBC sink from Maven (about 30 MB)\n')
     await copyJars('jdbc-sink', join(folder, 'debezium-jdbc'))
+  })
+  const jobs = fileURLToPath(new URL('java/flink/Jobs.java', import.meta.url))
+  await installFolder('flink', [pomOf('flink'), jobs], async (folder) => {
+    process.stderr.write('testbed: downloading Flink from Maven (about 85 MB)\n')
+    await copyJars('flink', join(folder, 'jars'))
+    await run('javac', ['-nowarn', '-cp', join(folder, 'jars', '*'), '-d', folder, jobs])
   })
 }
 

@@ -4,6 +4,7 @@ import { install } from './install.ts'
 import { startAlertmanager } from './parts/alertmanager.ts'
 import { startClickHouse } from './parts/clickhouse.ts'
 import { startConnect } from './parts/connect.ts'
+import { startFlink } from './parts/flink.ts'
 import { startKafka } from './parts/kafka.ts'
 import { startMariadb } from './parts/mariadb.ts'
 import { startPgbouncer } from './parts/pgbouncer.ts'
@@ -37,6 +38,10 @@ const PARTS: Readonly<Record<string, (addresses: ReadonlyMap<string, string>) =>
   },
   connect: async (addresses) => {
     const part = await startConnect({ bootstrap: addresses.get('kafka') ?? '' })
+    return { address: part.url, remove: part.remove }
+  },
+  flink: async () => {
+    const part = await startFlink([['rows', 'runs']])
     return { address: part.url, remove: part.remove }
   },
   clickhouse: async () => {

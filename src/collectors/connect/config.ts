@@ -3,21 +3,13 @@ import { nextTime } from '../../collection/schedule.ts'
 import {
   boolean,
   duration,
-  httpUrl,
+  httpUrlList,
   integer,
   settings as object,
   pattern,
   settingsWithSecrets,
 } from '../../config/fields.ts'
 import { tls } from '../../config/tls.ts'
-
-/** A list, or one comma-separated text. */
-const urls = z
-  .union([z.array(z.string()), z.string()], {
-    error: 'expected a list of URLs, or a text with commas between them',
-  })
-  .transform((value) => (typeof value === 'string' ? value.split(',') : value).map((text) => text.trim()))
-  .pipe(z.array(httpUrl()).min(1))
 
 const text = () => z.string().min(1)
 
@@ -80,7 +72,7 @@ const selfHealing = object({
 export const settings = settingsWithSecrets(
   {
     /** Workers of one cluster; the next is asked when one does not answer. */
-    urls,
+    urls: httpUrlList(),
     username: z.string().optional(),
     tls: tls('the worker')
       .optional()

@@ -1,0 +1,69 @@
+import { within } from '../../clients/call.ts'
+import { connectFlink, type FlinkJob } from '../../clients/flink.ts'
+import { defineCollector, seconds } from '../../collection/collector.ts'
+import { settings } from './config.ts'
+import { Jobs } from './jobs.ts'
+import * as metrics from './metrics.ts'
+
+/** The states of jobs that Flink knows. */
+const STATES = [
+  'initializing',
+  'created',
+  'running',
+  'failing',
+  'failed',
+  'cancelling',
+  'canceled',
+  'finished',
+  'restarting',
+  'suspended',
+  'reconciling',
+] as const
+
+/** A Flink cluster: its task managers and slots, and its jobs. */
+export const flink = defineCollector({
+  kind: 'flink',
+  health: { key: 'flink', title: 'Flink' },
+  settings,
+  families: Object.values(metrics),
+  up: metrics.up,
+  defaults: { interval: seconds(15), timeout: seconds(10) },
+  create({ urls, username, password, tls, max_jobs }, { clock, timeout }) {
+    const cluster = connectFlink(() => ({ urls, username, password: password?.reveal(), tls }))
+    const jobs = new Jobs(cluster)
+    return {
+      async collect(batch, signal) {
+        const { version, taskManagers, slots, slotsAvailable } = await cluster.overview(signal)
+        batch.add(metrics.info, { version }, 1)
+        batch.add(metrics.taskManagers, {}, taskManagers)
+        batch.add(metrics.slots, {}, slots)
+        batch.add(metrics.slotsAvailable, {}, slotsAvailable)
+        const all = await cluster.jobs(signal)
+        const newest = newestOfEachName(all)
+        for (const { name: job, state: now, startedAt } of newest) {
+          for (const state of new Set([...STATES, now])) {
+            batch.add(metrics.jobState, { job, state }, Number(state === now))
+          }
+          batch.add(metrics.startTime, { job }, startedAt / 1000)
+        }
+        // The states do not wait for a JobManager that is slow with the rest.
+        await within(timeout / 2, clock, signal, (limited) =>
+          jobs.collect(all, newest.slice(0, max_jobs), batch, limited),
+        )
+        signal.throwIfAborted()
+      },
+      async stop() {
+        cluster.close()
+      },
+    }
+  },
+})
+
+/** The job that was started last of each name, the newest first: Flink lists those that have ended, too. */
+function newestOfEachName(jobs: readonly FlinkJob[]): readonly FlinkJob[] {
+  const byName = new Map<string, FlinkJob>()
+  for (const job of jobs.toSorted((a, b) => b.startedAt - a.startedAt)) {
+    if (!byName.has(job.name)) byName.set(job.name, job)
+  }
+  return [...byName.values()]
+}
