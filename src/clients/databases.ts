@@ -1,3 +1,4 @@
+import type { ClickHouseSettings } from '@clickhouse/client'
 import type { Clock } from '../clock.ts'
 import { within } from './call.ts'
 import {
@@ -55,7 +56,12 @@ export function postgresqlDatabase(url: () => string, clock: Clock): Database {
   }
 }
 
-export function clickhouseDatabase(address: () => ClickhouseAddress, clock: Clock): Database {
+/** `settings`: of each query, where its user may set them. */
+export function clickhouseDatabase(
+  address: () => ClickhouseAddress,
+  clock: Clock,
+  settings: ClickHouseSettings = {},
+): Database {
   const server = connectClickhouse(address)
   return {
     select: (sql, parameters, { rows, timeout }, signal) =>
@@ -64,7 +70,7 @@ export function clickhouseDatabase(address: () => ClickhouseAddress, clock: Cloc
           `SELECT * FROM (${inside(sql)}) LIMIT ${rows}`,
           Array.isArray(parameters) ? {} : { ...parameters },
           limited,
-          { max_execution_time: Math.max(1, Math.ceil(timeout / 1000)) },
+          { ...settings, max_execution_time: Math.max(1, Math.ceil(timeout / 1000)) },
         ),
       ),
     async ping(signal) {
@@ -95,8 +101,35 @@ export function starrocksDatabase(url: () => string, clock: Clock): Database {
   }
 }
 
+/** The number of its rows, counted by the database; `timeout` in milliseconds. */
+export async function countRows(
+  database: Database,
+  sql: string,
+  parameters: Parameters,
+  timeout: number,
+  signal: AbortSignal,
+): Promise<bigint> {
+  const counted = `SELECT count(*) AS rows_given FROM (${inside(sql)}) AS given`
+  const [row] = await database.select(counted, parameters, { rows: 1, timeout }, signal)
+  return BigInt(String(row?.rows_given))
+}
+
 /**
  * A query as a subquery: there nothing but a SELECT is possible, and its rows are bounded for a user, too, whom
  * the server lets set no limits.
  */
 const inside = (sql: string): string => `\n${sql.replace(/[;\s]+$/, '')}\n`
+
+/** The cell of a row. Throws where it has no such column. */
+export function cell(row: Row, column: string): unknown {
+  if (!Object.hasOwn(row, column)) throw new Error(`its rows have no column ${column}`)
+  return row[column]
+}
+
+/** The same as text, empty for NULL. Throws for a list or a map. */
+export function cellText(row: Row, column: string): string {
+  const value = cell(row, column)
+  if (value === null) return ''
+  if (typeof value === 'object') throw new Error(`the column ${column} is no text that could be a label`)
+  return String(value)
+}

@@ -127,12 +127,29 @@ test('a check that is not there says which are', async () => {
 })
 
 test('the API tells what the last run found, and the log when it begins and ends', async () => {
-  const daemon = await startDaemon([{ ...collector, interval: '10s', timeout: '10s', checksums: {} }])
+  const values = [
+    {
+      name: 'notes_by_company',
+      groups: ['company'],
+      value: 'notes',
+      source: { sql: 'SELECT company, count(*) AS notes FROM notes GROUP BY company' },
+      sink: { sql: 'SELECT company, 1 AS notes FROM notes GROUP BY company' },
+    },
+  ]
+  const named = {
+    name: 'named',
+    on: 'source',
+    sql: 'SELECT id, company FROM notes ORDER BY id DESC',
+    sample: 1,
+  }
+  const daemon = await startDaemon([
+    { ...collector, interval: '10s', timeout: '10s', checksums: {}, values, assertions: [named] },
+  ])
   try {
     const asked = async (path: string) => JSON.parse(await daemon.get(path))
-    await waitFor('the drift', async () => (await asked('/api/v1/drift?differs=true')).total === 1)
+    await waitFor('the drift', async () => (await asked('/api/v1/drift?differs=true')).total === 3)
     expect(await asked('/api/v1/drift?target=erp&environment=test')).toMatchObject({
-      total: 2,
+      total: 4,
       items: [
         {
           target: 'erp',
@@ -150,11 +167,27 @@ test('the API tells what the last run found, and the log when it begins and ends
           differing_rows: 1,
           confirmed_ranges: 1,
         },
+        { value: 'notes_by_company', tenant: '', differs: true, groups: 1, differing_groups: 1 },
+        { assertion: 'named', tenant: '', side: 'source', differs: true, violations: '2' },
       ],
     })
     expect(await asked('/api/v1/drift?limit=1&offset=1')).toMatchObject({
       items: [{ table: 'notes' }],
-      total: 2,
+      total: 4,
+    })
+    expect((await asked('/api/v1/drift?assertion=named')).items).toEqual([
+      expect.not.objectContaining({ sample: expect.anything() }),
+    ])
+    expect(await asked('/api/v1/drift/erp/values/notes_by_company')).toMatchObject({
+      differences: [{ tenant: '', group: 'alpha', source: '2', sink: '1', difference: '1' }],
+      total: 1,
+    })
+    expect(await asked('/api/v1/drift/erp/assertions/named')).toMatchObject({
+      violations: '2',
+      sample: [{ id: '[redacted]', company: 'alpha' }],
+    })
+    expect(await asked('/api/v1/drift/erp/values/named')).toMatchObject({
+      error: expect.stringMatching('no such value'),
     })
     expect(await asked('/api/v1/drift/erp/notes?tenant=alpha')).toMatchObject({
       columns: ['id', 'company', 'created_at'],
@@ -168,12 +201,18 @@ test('the API tells what the last run found, and the log when it begins and ends
     expect(await daemon.get('/api/v1/drift')).not.toContain(SECRET)
 
     await inSink(`INSERT INTO notes VALUES ('${SECRET}', 'alpha', '2026-01-01')`)
-    await waitFor('the repair', async () => (await asked('/api/v1/drift?differs=true')).total === 0)
-    const lines = daemon.log().filter(({ message }) => /difference/.test(String(message)))
+    await waitFor(
+      'the repair',
+      async () => (await asked('/api/v1/drift?differs=true&table=notes')).total === 0,
+    )
+    const differences = daemon.log().filter(({ message }) => /difference/.test(String(message)))
+    const lines = differences.filter(({ table }) => table === 'notes')
     expect(lines).toMatchObject([
       { level: 'WARNING', collector: 'drift', table: 'notes', tenant: 'alpha', differing_rows: 1 },
       { level: 'INFO', message: 'the difference is gone', table: 'notes', tenant: 'alpha' },
     ])
+    expect(differences).toContainEqual(expect.objectContaining({ assertion: 'named', violations: '2' }))
+    expect(differences.filter((line) => 'sample' in line)).toEqual([])
     expect(daemon.output()).not.toContain(SECRET)
   } finally {
     await daemon.stop()

@@ -8,6 +8,8 @@ import type { Source } from './source.ts'
 
 const POLL = 500
 
+type KafkaSettings = NonNullable<Settings['kafka']>
+
 /** What was read at the source, and where the WAL was then. */
 export interface Read {
   readonly pair: Pair
@@ -24,6 +26,11 @@ interface Arrivals<R extends Read> {
 export interface Arrival {
   /** Resolves when all has arrived, or the time is over. */
   wait<R extends Read>(reads: readonly R[], source: Source, signal: AbortSignal): Promise<Arrivals<R>>
+  /**
+   * The same for what may be of any table: of every topic that the group reads all has arrived. Resolves to why
+   * not, where the time was over before.
+   */
+  waitForAll(position: bigint, source: Source, signal: AbortSignal): Promise<Error | undefined>
   close(): void
 }
 
@@ -61,21 +68,40 @@ export function arrivalOf(
     }
   }
 
+  async function confirmedAfter(position: bigint, source: Source, signal: AbortSignal): Promise<bigint> {
+    return await until(
+      slot_timeout,
+      () => source.confirmedPosition(slot ?? '', signal),
+      (confirmed) => position <= confirmed,
+      signal,
+    )
+  }
+
+  const behindSlot = (position: bigint, confirmed: bigint) =>
+    new Error(`the replication slot ${slot} is ${position - confirmed} bytes behind what was read`)
+
+  /** Why the group has not taken what the topics hold by now, for each of which it has not in time. */
+  async function behindGroup(
+    { group, timeout }: KafkaSettings,
+    reader: KafkaReader,
+    pass: KafkaPass,
+    topics: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, Error>> {
+    const ends = await pass.offsets((topic) => topics.has(topic), 'stable')
+    return await until(
+      timeout,
+      async () => await behindOf(await reader.pass(signal), group, topics, ends),
+      (behind) => behind.size === 0,
+      signal,
+    )
+  }
+
   async function passedGroup<R extends Read>(reads: readonly R[], signal: AbortSignal): Promise<Arrivals<R>> {
     if (!kafka || !reader || reads.length === 0) return { arrived: reads, late: [] }
     const topics = new Map(reads.map((read) => [read, nameOf(kafka.topic, read.pair)]))
     const wanted = new Set(topics.values())
-    const first = await reader.pass(signal)
-    const ends = await first.offsets((topic) => wanted.has(topic), 'stable')
-    let behind = new Map<string, Error>()
-    await until(
-      kafka.timeout,
-      async () => {
-        behind = await behindOf(await reader.pass(signal), kafka.group, wanted, ends)
-      },
-      () => behind.size === 0,
-      signal,
-    )
+    const behind = await behindGroup(kafka, reader, await reader.pass(signal), wanted, signal)
     const causeOf = (read: R) => behind.get(topics.get(read) ?? '')
     return {
       arrived: reads.filter((read) => causeOf(read) === undefined),
@@ -88,28 +114,39 @@ export function arrivalOf(
 
   return {
     async wait<R extends Read>(reads: readonly R[], source: Source, signal: AbortSignal) {
-      const confirmed = await until(
-        slot_timeout,
-        () => source.confirmedPosition(slot, signal),
-        (confirmed) => reads.every(({ position }) => position <= confirmed),
-        signal,
-      )
+      const furthest = reads.reduce((most, { position }) => (position > most ? position : most), 0n)
+      const confirmed = await confirmedAfter(furthest, source, signal)
       const late = reads
         .filter(({ position }) => position > confirmed)
-        .map((read) => ({
-          read,
-          cause: new Error(
-            `the replication slot ${slot} is ${read.position - confirmed} bytes behind what was read`,
-          ),
-        }))
+        .map((read) => ({ read, cause: behindSlot(read.position, confirmed) }))
       const inTopics = await passedGroup(
         reads.filter(({ position }) => position <= confirmed),
         signal,
       )
       return { arrived: inTopics.arrived, late: [...late, ...inTopics.late] }
     },
+    async waitForAll(position, source, signal) {
+      const confirmed = await confirmedAfter(position, source, signal)
+      if (confirmed < position) return behindSlot(position, confirmed)
+      if (!kafka || !reader) return undefined
+      const pass = await reader.pass(signal)
+      const { groups, failed } = await pass.groups((name) => name === kafka.group)
+      const [reading] = groups
+      if (!reading) return unread(kafka.group, failed)
+      // What it has committed outlives a topic that was deleted.
+      const there = new Set(pass.metadata.topics.map(({ name }) => name))
+      const topics = new Set(reading.topics.map(({ topic }) => topic).filter((topic) => there.has(topic)))
+      const behind = await behindGroup(kafka, reader, pass, topics, signal)
+      return behind.values().next().value
+    },
     close: () => reader?.close(),
   }
+}
+
+function unread(group: string, failed: ReadonlyMap<string, unknown>): Error {
+  const cause = failed.get(group)
+  const why = cause === undefined ? 'is not there' : 'could not be read'
+  return new Error(`the consumer group ${group} ${why}`, { cause })
 }
 
 /** Why the group has not taken all up to `ends`, for each topic of which it has not. */
@@ -132,9 +169,7 @@ async function behindOf(
     const end = ends.get(topic)
     if (!end) behind.set(topic, new Error(`the topic ${topic} is not there`))
     else if (!reading) {
-      const cause = failed.get(group)
-      const why = cause === undefined ? 'is not there' : 'could not be read'
-      behind.set(topic, new Error(`the consumer group ${group} ${why}`, { cause }))
+      behind.set(topic, unread(group, failed))
     } else {
       let records = 0
       for (const [partition, offset] of end.entries()) {

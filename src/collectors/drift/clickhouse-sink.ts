@@ -38,12 +38,14 @@ const CATALOG = `
   FROM system.tables AS t LEFT JOIN system.columns AS c ON c.database = t.database AND c.table = t.name
   WHERE t.database = {container:String} AND t.name = {table:String}`
 
+/** A common default of operators counts a row twice with FINAL when its versions are in two partitions. */
+export const MERGED = { do_not_merge_across_partitions_select_final: 0 } as const
+
 /** `statementTimeout` in milliseconds. */
 export function clickhouseSink(address: () => ClickhouseAddress, statementTimeout: number): Sink {
   const server = connectClickhouse(address)
   const settings = {
-    // A common default of operators that counts a row twice when its versions are in two partitions.
-    do_not_merge_across_partitions_select_final: 0,
+    ...MERGED,
     max_execution_time: Math.ceil(statementTimeout / 1000),
   } as const
 
@@ -105,6 +107,21 @@ export function clickhouseSink(address: () => ClickhouseAddress, statementTimeou
         WHERE active AND database = {container:String} AND table = {table:String}`
       const [row] = await server.query(sql, { container: container ?? address().database, table }, signal)
       return row?.parts === '0' ? undefined : Number(row?.rows)
+    },
+    async age(pair, column, signal) {
+      // Without FINAL: an older version of a row is no newer than the row.
+      const { bind, params } = binding()
+      const conditions = [
+        ...tenantOnly(pair, bind),
+        ...(pair.deleted === undefined ? [] : [`${quoted(pair.deleted)} = 0`]),
+      ]
+      const newest = `toDateTime64(maxOrNull(${quoted(column)}), 3)`
+      const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
+      const sql = `
+        SELECT toUnixTimestamp64Milli(now64(3)) - toUnixTimestamp64Milli(${newest}) AS age
+        FROM ${nameOf(pair)} ${where}`
+      const [row] = await server.query(sql, params, signal, settings)
+      return row?.age === null || row?.age === undefined ? undefined : Number(row.age) / 1000
     },
     checksums(pair, plan, watermark) {
       const table = knownTable(pair)

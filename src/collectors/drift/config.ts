@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { clickhouseConnection, clickhouseSecrets } from '../../config/clickhouse.ts'
 import {
   boolean,
   duration,
@@ -10,6 +11,7 @@ import {
   shown,
 } from '../../config/fields.ts'
 import { kafkaConnection } from '../../config/kafka.ts'
+import { assertions, checkQueries, hasTenants, values } from './query-config.ts'
 
 /** A name of a database, schema or table, in which `{tenant}` stands for each tenant. */
 const NAME = /^(?:[^.{}]|\{tenant\})+$/
@@ -79,6 +81,11 @@ const comparison = {
     .enum(['raw', 'base64', 'hex'])
     .default('raw')
     .describe('How the sink keeps a bytea: its bytes, or as text (Debezium’s binary.handling.mode).'),
+  freshness: column()
+    .optional()
+    .describe(
+      'Column of the source, such as the watermark or updated_at, whose newest value tells how old the newest row of either side is: cdc_freshness_seconds. Read at each run; wants an index.',
+    ),
   every: duration()
     .optional()
     .describe('Compared not oftener than this; at each run where absent. Between, its last values stay.'),
@@ -201,10 +208,7 @@ export const settings = keys({
     'Where the rows come from. Its user needs SELECT on the tables; pg_read_all_stats shows it others’ long transactions.',
   ),
   sink: keys({
-    clickhouse: settingsWithSecrets(
-      { username: z.string().optional(), database: z.string().min(1).default('default') },
-      { required: ['url'], optional: ['password'] },
-    ).optional(),
+    clickhouse: settingsWithSecrets(clickhouseConnection, clickhouseSecrets).optional(),
     starrocks: settingsWithSecrets({}, { required: ['url'] })
       .optional()
       .describe(
@@ -268,13 +272,21 @@ export const settings = keys({
   tenants: z
     .array(z.string().min(1))
     .default([])
-    .describe('The tenants of the tables that are by tenant. The label tenant of all others is empty.'),
+    .describe(
+      'The tenants of the tables and queries that are by tenant. The label tenant of all others is empty.',
+    ),
   tables: z.array(table).default([]),
   discover: discover.optional().describe('Tables are also those of a publication.'),
-}).superRefine(({ tenants, tables, discover, slot, kafka }, context) => {
-  const complain = (path: (string | number)[], message: string) =>
-    context.addIssue({ code: 'custom', path, message })
-  if (tables.length === 0 && discover === undefined) complain(['tables'], 'expected at least one table')
+  values,
+  assertions,
+}).superRefine((given, context) => {
+  const { sink, tenants, tables, slot, kafka, values, assertions } = given
+  const complain = (path: readonly (string | number)[], message: string) =>
+    context.addIssue({ code: 'custom', path: [...path], message })
+  if (!hasTables(given) && values.length === 0 && assertions.length === 0) {
+    complain(['tables'], 'expected at least one table, or something in discover, values or assertions')
+  }
+  checkQueries(values, assertions, sink.clickhouse ? 'clickhouse' : 'starrocks', complain)
   if (kafka !== undefined && slot === undefined) {
     complain(['kafka'], 'missing: it needs slot, which tells when the topics hold what was counted')
   }
@@ -282,8 +294,11 @@ export const settings = keys({
     if (tenants.indexOf(tenant) < index) complain(['tenants', index], `${shown(tenant)} is there already`)
   }
   const first = tables.findIndex(isByTenant)
-  if (first >= 0 && tenants.length === 0) complain(['tenants'], `missing: tables.${first} is by tenant`)
-  if (first < 0 && tenants.length > 0) complain(['tenants'], 'no table is by tenant')
+  const byTenant = first >= 0 || hasTenants(values, assertions)
+  if (byTenant && tenants.length === 0) {
+    complain(['tenants'], `missing: ${first >= 0 ? `tables.${first}` : 'a query'} is by tenant`)
+  }
+  if (!byTenant && tenants.length > 0) complain(['tenants'], 'no table and no query is by tenant')
   for (const [index, entry] of tables.entries()) {
     // Of two tables only one of which is by tenant the series differ in the tenant.
     const same = tables.findIndex(
@@ -300,11 +315,21 @@ export const settings = keys({
 
 export type Settings = z.output<typeof settings>
 
+/** Whether tables are compared, and not queries alone. */
+const hasTables = ({ tables, discover }: Pick<Settings, 'tables' | 'discover'>): boolean =>
+  tables.length > 0 || discover !== undefined
+
+/** Readings at which a difference has to be there. */
+export const passesOf = ({ checksums }: Pick<Settings, 'checksums'>): number => checksums?.passes ?? 2
+
 /** Milliseconds that a run of these settings may wait, besides what it reads: the timeout has to be longer. */
-export function longestWait({ lag, slot, slot_timeout, kafka, checksums }: Settings): number {
+export function longestWait(settings: Settings): number {
+  const { lag, slot, slot_timeout, kafka, checksums, values, assertions } = settings
   const arrival = slot === undefined ? 0 : slot_timeout + (kafka?.timeout ?? 0)
-  const confirmations = checksums === undefined ? 0 : checksums.passes - 1
   // Once the group has committed it, a row needs no more time.
   const each = kafka === undefined ? arrival + lag : arrival
-  return arrival + lag + confirmations * each
+  const confirmations = (passesOf(settings) - 1) * each
+  const ofTables = hasTables(settings) ? arrival + lag + (checksums === undefined ? 0 : confirmations) : 0
+  const ofQueries = values.length + assertions.length > 0 ? arrival + confirmations : 0
+  return ofTables + ofQueries
 }

@@ -15,12 +15,14 @@ export const drift = defineCollector({
     const reconciliation = new Reconciliation(settings, clock)
     return {
       collect: (batch, signal) => reconciliation.run(batch, signal),
-      findings: () =>
-        reconciliation.states.map((state) => ({
+      findings: () => [
+        ...reconciliation.states.map((state) => ({
           labels: state.pair.labels,
           details: state.view(),
           alarm: state.alarm(),
         })),
+        ...reconciliation.queries.findings,
+      ],
       stop: async () => reconciliation.close(),
     }
   },

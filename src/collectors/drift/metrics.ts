@@ -98,3 +98,88 @@ export const skipped = counter(
   'Comparisons left out since the daemon started; lag: slot, consumer group or row did not show in time what was read at the source; rows, time: the bounds of a run; quiet: quiet hours; changing: sums or rows that the source changed meanwhile.',
   [...labels, 'reason'],
 )
+
+export const freshness = gauge(
+  'cdc_freshness_seconds',
+  'Age of the newest row by the column that freshness names, by the clock of the database that holds it, from max() in the background; absent while there is no row.',
+  [...labels, 'side'],
+)
+
+// `value` is the name of a comparison of two queries; `tenant` is empty where there are none.
+const ofValue = ['value', 'tenant'] as const
+const ofGroup = [...ofValue, 'group'] as const
+
+export const valueSource = gauge(
+  'cdc_value_source',
+  'What the source’s query last gave for the group, in the background, rounded to a float; absent where it gave no such row.',
+  ofGroup,
+)
+
+export const valueSink = gauge(
+  'cdc_value_sink',
+  'What the sink’s query last gave for the group, in the background, rounded to a float; absent where it gave no such row.',
+  ofGroup,
+)
+
+export const valueDifference = gauge(
+  'cdc_value_difference',
+  'Source less sink of a group, subtracted as exact decimals, a side without it being 0; absent while the values move, so that they cannot be judged.',
+  ofGroup,
+)
+
+export const valueGroups = gauge(
+  'cdc_value_groups',
+  'Groups that either query gave when they were last compared in the background.',
+  ofValue,
+)
+
+export const valueDiffering = gauge(
+  'cdc_value_differing_groups',
+  'Groups confirmed to differ by more than the tolerance, or that one side has not, from queries in the background, until a run sees them equal.',
+  ofValue,
+)
+
+export const valueLastSuccess = gauge(
+  'cdc_value_last_success_timestamp_seconds',
+  'When the queries were last compared, by our own clock.',
+  ofValue,
+)
+
+export const valueSkipped = counter(
+  'cdc_value_skipped_total',
+  'Comparisons of queries left out since the daemon started; lag: slot or consumer group did not show in time what was read at the source; time: the bound of a run; quiet: quiet hours; changing: groups that moved meanwhile.',
+  [...ofValue, 'reason'],
+)
+
+export const valueSeconds = counter(
+  'cdc_value_statement_seconds_total',
+  'Time that the queries of the comparison took since the daemon started, by our own clock.',
+  [...ofValue, 'side'],
+)
+
+// `assertion` is the name of a query that should give no row, `side` where it runs.
+const ofAssertion = ['assertion', 'tenant', 'side'] as const
+
+export const violations = gauge(
+  'cdc_assertion_violations',
+  'Rows that the query of the assertion gave at each of some readings, in the background; a sample of them may be in /api/v1/drift.',
+  ofAssertion,
+)
+
+export const assertionLastSuccess = gauge(
+  'cdc_assertion_last_success_timestamp_seconds',
+  'When the assertion was last judged, by our own clock.',
+  ofAssertion,
+)
+
+export const assertionSkipped = counter(
+  'cdc_assertion_skipped_total',
+  'Runs of an assertion left out since the daemon started; lag: slot or consumer group did not show in time what the source had; time: the bound of a run; quiet: quiet hours; changing: rows that moved meanwhile.',
+  [...ofAssertion, 'reason'],
+)
+
+export const assertionSeconds = counter(
+  'cdc_assertion_statement_seconds_total',
+  'Time that the query of the assertion took since the daemon started, by our own clock.',
+  ofAssertion,
+)

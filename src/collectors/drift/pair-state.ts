@@ -35,6 +35,8 @@ export class PairState {
   /** Up to where it was compared last, counted or not, and when. */
   reached: Pick<Compared, 'watermark' | 'at'> | undefined
   estimates: { readonly source: number | undefined; readonly sink: number | undefined } | undefined
+  /** Seconds since the newest row of a side was made, as of this run; undefined where there is none. */
+  ages: { readonly source: number | undefined; readonly sink: number | undefined } | undefined
   /** Monotonic milliseconds at which it was last begun. */
   begunAt: number | undefined
   /** Monotonic milliseconds at which its rows were last counted. */
@@ -103,6 +105,10 @@ export class PairState {
       batch.add(metrics.rowsRead, { ...labels, side }, this.#rowsRead[side])
       const seconds = Math.round(this.#milliseconds[side]) / 1000
       batch.add(metrics.statementSeconds, { ...labels, side }, seconds)
+    }
+    for (const side of ['source', 'sink'] as const) {
+      const age = this.ages?.[side]
+      if (age !== undefined) batch.add(metrics.freshness, { ...labels, side }, age)
     }
     if (failed) return
     if (this.estimates?.source !== undefined) batch.add(metrics.sourceEstimate, labels, this.estimates.source)

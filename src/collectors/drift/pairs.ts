@@ -26,6 +26,8 @@ export interface Pair {
   readonly deleted: string | undefined
   readonly version: string | undefined
   readonly sign: string | undefined
+  /** Column of the source whose newest value tells the age of the newest row; undefined where nobody asks. */
+  readonly freshness: string | undefined
   /** Milliseconds between two comparisons; 0 for each run. */
   readonly every: number
   /** What the sink calls a column of the source. */
@@ -85,8 +87,9 @@ function pairOf(table: TableSettings, tenant: string): Pair {
 
 function compared(settings: TableSettings | DiscoverSettings) {
   const { watermark, key, columns, sums, binary, deleted, version, sign, every = 0, rename } = settings
+  const { freshness } = settings
   const atSink = (column: string) => (Object.hasOwn(rename, column) ? (rename[column] ?? column) : column)
-  return { watermark, key, columns, sums, binary, deleted, version, sign, every, atSink }
+  return { watermark, key, columns, sums, binary, deleted, version, sign, freshness, every, atSink }
 }
 
 function placeOf(

@@ -1,5 +1,6 @@
 import type { Clock } from '../../clock.ts'
 import type { SampleBatch } from '../../collection/collector.ts'
+import { clickhouseAddress } from '../../config/clickhouse.ts'
 import { type Arrival, arrivalOf, type Read } from './arrival.ts'
 import { type Bisection, type Budget, bisect, type DifferingRange } from './bisect.ts'
 import { type Checksums, type KeyRange, sameKey } from './checksums.ts'
@@ -15,8 +16,11 @@ import {
   sumDifference,
   sumLookedAgain,
 } from './difference.ts'
+import { isDue } from './due.ts'
+import * as metrics from './metrics.ts'
 import { PairState } from './pair-state.ts'
 import { discoveredPairs, type Pair, pairsOf } from './pairs.ts'
+import { Queries } from './queries.ts'
 import { isQuiet } from './quiet-hours.ts'
 import { rowPlan } from './row-form.ts'
 import type { Sink } from './sink.ts'
@@ -69,9 +73,6 @@ export interface Choice {
  */
 const PAUSES = [1 / 8, 2 / 8, 5 / 8]
 
-/** A run may begin a little earlier than the one before did. */
-const DUE = 0.95
-
 /** The comparison of all pairs of one drift collector, and what is known of them from run to run. */
 export class Reconciliation {
   readonly #settings: Settings
@@ -79,6 +80,7 @@ export class Reconciliation {
   readonly #arrival: Arrival | undefined
   readonly #listed: readonly Pair[]
   readonly #connections: readonly Sides[]
+  readonly queries: Queries
   #states: ReadonlyMap<string, PairState> = new Map()
 
   constructor(settings: Settings, clock: Clock) {
@@ -88,8 +90,9 @@ export class Reconciliation {
     this.#listed = pairsOf(settings)
     const connections = settings.discover
       ? settings.concurrency
-      : Math.min(settings.concurrency, this.#listed.length)
+      : Math.min(settings.concurrency, Math.max(1, this.#listed.length))
     this.#connections = Array.from({ length: connections }, () => sidesOf(settings))
+    this.queries = new Queries(settings, clock)
   }
 
   /** Of each pair that was ever seen, as of its last comparison. */
@@ -99,6 +102,7 @@ export class Reconciliation {
 
   close(): void {
     this.#arrival?.close()
+    this.queries.close()
     for (const { source, sink } of this.#connections) {
       source.close()
       sink.close()
@@ -107,16 +111,51 @@ export class Reconciliation {
 
   /** Compares what is due, or chosen, and writes all that is known. */
   async run(batch: SampleBatch, signal: AbortSignal, choice: Choice = {}): Promise<void> {
+    const { max_time = Number.POSITIVE_INFINITY } = this.#settings
+    const end = this.#clock.monotonic() + max_time
+    const { queries } = this
+    await queries.ping(signal)
     await this.#refreshStates(signal)
-    const run = new Run(this.#states.size, batch, this.#connections, signal)
+    // Where both sides have answered a ping it is not they that fail.
+    const failures = queries.tasks.length > 0 ? Number.POSITIVE_INFINITY : this.#states.size
+    const run = new Run(failures, batch, this.#connections, signal)
+    await this.#freshen(run, choice, end)
     const due = this.#due(choice)
-    const begun = await this.#begin(run, due)
+    const begun = await this.#begin(run, due, end)
     const arrived = await this.#arrived(run, begun)
     const looked = await this.#look(run, arrived)
     const open = [...looked, ...arrived.filter(({ totals }) => totals === undefined)]
     if (this.#settings.estimates) await this.#estimate(run, open)
     if (this.#settings.checksums) await this.#checksums(run, this.#settings.checksums, open, choice)
     for (const state of this.#states.values()) state.write(batch, run.failed.has(state))
+    const [sides] = this.#connections
+    if (!sides || choice.whole) return
+    const shared = { source: sides.source, arrival: this.#arrival, end, only: choice.only }
+    await queries.run(batch, shared, signal)
+  }
+
+  /** The age of the newest row of either side, whatever is due: it grows by itself. */
+  async #freshen(run: Run, { only, whole }: Choice, end: number): Promise<void> {
+    const states = [...this.#states.values()]
+    for (const state of states) state.ages = undefined
+    const { quiet_hours, quiet_timezone } = this.#settings
+    if (whole || (!only && isQuiet(quiet_hours, quiet_timezone, this.#clock.now()))) return
+    const wanted = states.flatMap((state) => {
+      const { freshness: column } = state.pair
+      return column === undefined || (only && !only(state.pair.labels)) ? [] : [{ state, column }]
+    })
+    await run.each(
+      wanted,
+      async ({ state, column }, { source, sink }) => {
+        if (this.#clock.monotonic() >= end) return
+        const { pair } = state
+        state.ages = {
+          source: await state.timed('source', () => source.age(pair, column, run.signal)),
+          sink: await state.timed('sink', () => sink.age(pair, pair.atSink(column), run.signal)),
+        }
+      },
+      ({ pair }, cause) => run.failFreshness(pair, cause),
+    )
   }
 
   async #refreshStates(signal: AbortSignal): Promise<void> {
@@ -140,26 +179,23 @@ export class Reconciliation {
     const states = [...this.#states.values()].toSorted((a, b) => (a.begunAt ?? 0) - (b.begunAt ?? 0))
     if (only) return states.filter(({ pair }) => only(pair.labels))
     const now = this.#clock.monotonic()
-    const due = states.filter(
-      ({ begunAt, pair }) => begunAt === undefined || now - begunAt >= pair.every * DUE,
-    )
+    const due = states.filter(({ begunAt, pair }) => isDue(begunAt, pair.every, now))
     const { quiet_hours, quiet_timezone } = this.#settings
     if (!isQuiet(quiet_hours, quiet_timezone, this.#clock.now())) return due
     for (const state of due) state.skip('quiet')
     return []
   }
 
-  async #begin(run: Run, due: readonly PairState[]): Promise<readonly Begun[]> {
-    const { lag, max_time = Number.POSITIVE_INFINITY, checksums } = this.#settings
-    const end = this.#clock.monotonic() + max_time
+  async #begin(run: Run, due: readonly PairState[], end: number): Promise<readonly Begun[]> {
+    const { lag, checksums } = this.#settings
     return await run.each(
       due.map((state) => ({ state })),
       async ({ state }, { source }): Promise<Begun | undefined> => {
         const now = this.#clock.monotonic()
         if (now >= end) return void state.skip('time')
         state.begunAt = now
-        const { pair, countedAt = Number.NEGATIVE_INFINITY } = state
-        if (now - countedAt < (checksums?.count_every ?? 0) * DUE) {
+        const { pair, countedAt } = state
+        if (!isDue(countedAt, checksums?.count_every ?? 0, now)) {
           const bounds = await state.timed('source', () => source.bounds(lag, run.signal))
           return { state, pair, totals: undefined, ...bounds }
         }
@@ -347,11 +383,7 @@ function sidesOf({ source, sink, statement_timeout }: Settings): Sides {
 }
 
 function sinkOf({ clickhouse, starrocks }: Settings['sink'], statementTimeout: number): Sink {
-  if (clickhouse) {
-    const { url, username, password, database } = clickhouse
-    const address = () => ({ url: url.reveal(), username, password: password?.reveal(), database })
-    return clickhouseSink(address, statementTimeout)
-  }
+  if (clickhouse) return clickhouseSink(() => clickhouseAddress(clickhouse), statementTimeout)
   if (starrocks) return starrocksSink(() => ({ url: starrocks.url.reveal(), statementTimeout }))
   throw new Error('the settings name no sink')
 }
@@ -474,13 +506,19 @@ class Run {
     this.failed.add(state)
   }
 
+  failFreshness({ labels }: Pair, cause: unknown): void {
+    this.#batch.partFailed(labels, cause, [metrics.freshness])
+  }
+
   /**
    * The results of all items but the undefined ones, as many at once as there are connections, one on each.
-   * Where every pair of the configuration has failed it is a backend that does: rejects.
+   * Where every pair of the configuration has failed it is a backend that does: rejects. `failed` is told of a
+   * failure that is none of the pair's comparison.
    */
   async each<Item extends { readonly state: PairState }, Result>(
     items: readonly Item[],
     work: (item: Item, sides: Sides) => Promise<Result | undefined>,
+    failed?: (state: PairState, cause: unknown) => void,
   ): Promise<readonly Result[]> {
     const results: Result[] = []
     const queue = items.values()
@@ -491,8 +529,13 @@ class Run {
             const result = await work(item, sides)
             if (result !== undefined) results.push(result)
           } catch (cause) {
+            if (this.signal.aborted) throw cause
+            if (failed) {
+              failed(item.state, cause)
+              continue
+            }
             this.#forgetCatalog(item.state)
-            if (this.signal.aborted || ++this.#errors === this.#pairs) throw cause
+            if (++this.#errors === this.#pairs) throw cause
             this.fail(item.state, cause)
           }
         }

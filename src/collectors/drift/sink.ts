@@ -16,6 +16,8 @@ export interface Sink {
   count(pair: Pair, watermark: number, signal: AbortSignal): Promise<Totals>
   /** Rows as its catalog has them, with versions and deleted ones; undefined where it has no number. */
   estimate(pair: Pair, signal: AbortSignal): Promise<number | undefined>
+  /** Seconds since the newest value of a column of the sink, by the sink's own clock; undefined without one. */
+  age(pair: Pair, column: string, signal: AbortSignal): Promise<number | undefined>
   /** Of the rows made before `watermark` that are not deleted. */
   checksums(pair: Pair, plan: RowPlan, watermark: number): Checksums
   /** What its catalog said of the table is asked anew: it may be what made a statement fail. */

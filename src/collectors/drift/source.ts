@@ -36,6 +36,8 @@ export interface Source {
   countBelow(pair: Pair, watermark: number, signal: AbortSignal): Promise<Totals>
   /** Rows as of the last ANALYZE, partitions added up; undefined where there was none. */
   estimate(pair: Pair, signal: AbortSignal): Promise<number | undefined>
+  /** Seconds since the newest value of a column, by the source's own clock; undefined without one. */
+  age(pair: Pair, column: string, signal: AbortSignal): Promise<number | undefined>
   columns(pair: Pair, signal: AbortSignal): Promise<readonly SourceColumn[]>
   /** Of the rows made before `watermark`. */
   checksums(pair: Pair, plan: RowPlan, watermark: number): Checksums
@@ -138,6 +140,16 @@ export function postgresqlSource(address: { url: () => string; statementTimeout:
     async estimate(pair, signal) {
       const [row] = await server.query(ESTIMATE, [nameOf(pair.source)], signal)
       return typeof row?.rows === 'string' ? Number(row.rows) : undefined
+    },
+    async age(pair, column, signal) {
+      const name = quoteIdentifier(column)
+      const bind: Bind = (_value, type) => `$1::${type}`
+      const conditions = [`isfinite(${name})`, ...tenant(pair, bind)].join(' AND ')
+      const sql = `
+        SELECT extract(epoch FROM now() - max(${name})) AS age
+        FROM ${nameOf(pair.source)} WHERE ${conditions}`
+      const [row] = await server.query(sql, valuesOf(pair), signal)
+      return typeof row?.age === 'string' ? Number(row.age) : undefined
     },
     async columns(pair, signal) {
       const rows = await server.query(COLUMNS, [nameOf(pair.source)], signal)

@@ -94,6 +94,15 @@ export function starrocksSink(address: () => StarrocksAddress): Sink {
       const [row] = await server.query(ESTIMATE, namesOf(pair), signal)
       return row?.rows_there === undefined || row.rows_there === null ? undefined : Number(row.rows_there)
     },
+    async age(pair, column, signal) {
+      const { bind, values } = binding()
+      const conditions = [...notDeleted(pair), ...tenant(pair, bind)]
+      const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
+      const sql = `SELECT timestampdiff(SECOND, max(${quoted(column)}), utc_timestamp()) AS age
+        FROM ${nameOf(pair)} ${where}`
+      const [row] = await server.query(sql, values, signal)
+      return typeof row?.age === 'string' ? Number(row.age) : undefined
+    },
     checksums: (pair, plan, watermark) =>
       checksumsOf(
         async (build, signal) => {
@@ -127,10 +136,13 @@ function conditions(pair: Pair, watermark: number, bind: Bind): readonly string[
   const at = new Date(watermark * 1000).toISOString().slice(0, 19).replace('T', ' ')
   return [
     `${quoted(pair.atSink(pair.watermark))} < ${bind(at, 'datetime')}`,
-    ...(pair.deleted === undefined ? [] : [`${quoted(pair.deleted)} = 0`]),
+    ...notDeleted(pair),
     ...tenant(pair, bind),
   ]
 }
+
+const notDeleted = ({ deleted }: Pair): readonly string[] =>
+  deleted === undefined ? [] : [`${quoted(deleted)} = 0`]
 
 function tenant({ sink: { only } }: Pair, bind: Bind): readonly string[] {
   return only === undefined ? [] : [`${quoted(only.column)} = ${bind(only.value, 'text')}`]

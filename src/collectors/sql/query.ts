@@ -1,4 +1,4 @@
-import type { Parameters, Row } from '../../clients/databases.ts'
+import { cell, cellText, type Parameters, type Row } from '../../clients/databases.ts'
 import type { Family } from '../../metrics/family.ts'
 
 /** One SELECT and the series that its rows become. */
@@ -35,7 +35,7 @@ export function samplesOf(
   const seen = new Set<string>()
   for (const row of rows) {
     const labels: Record<string, string> = { tenant }
-    for (const column of columns) labels[column] = labelOf(column, cell(row, column))
+    for (const column of columns) labels[column] = cellText(row, column)
     const key = JSON.stringify(columns.map((column) => labels[column]))
     if (seen.has(key))
       throw new Error(`two rows have the same labels${columns.length > 0 ? '' : ': it has none'}`)
@@ -48,17 +48,6 @@ export function samplesOf(
     }
   }
   return samples
-}
-
-function cell(row: Row, column: string): unknown {
-  if (!Object.hasOwn(row, column)) throw new Error(`its rows have no column ${column}`)
-  return row[column]
-}
-
-function labelOf(column: string, value: unknown): string {
-  if (value === null) return ''
-  if (typeof value === 'object') throw new Error(`the column ${column} is no text that could be a label`)
-  return String(value)
 }
 
 const NUMBER = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i

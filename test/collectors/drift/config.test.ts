@@ -195,7 +195,7 @@ describe('what is refused', () => {
     ])
     expect(complaints([{ ...journals, source: '{tenants}.journals' }], ['alpha'])).toEqual([
       'tables.0.source: expected schema.table, such as public.journals or {tenant}.journals, got "{tenants}.journals"',
-      'tenants: no table is by tenant',
+      'tenants: no table and no query is by tenant',
     ])
   })
 
@@ -218,7 +218,7 @@ describe('what is refused', () => {
       'tenants.1: "x" is there already',
     ])
     expect(complaints([table])).toEqual(['tenants: missing: tables.0 is by tenant'])
-    expect(complaints([journals], ['alpha'])).toEqual(['tenants: no table is by tenant'])
+    expect(complaints([journals], ['alpha'])).toEqual(['tenants: no table and no query is by tenant'])
   })
 
   test('a tenant in the name of the table, which names the series', () => {
@@ -234,9 +234,122 @@ describe('what is refused', () => {
   })
 
   test('no table, and a key that is not known', () => {
-    expect(complaints([])).toEqual(['tables: expected at least one table'])
+    expect(complaints([])).toEqual([
+      'tables: expected at least one table, or something in discover, values or assertions',
+    ])
     expect(complaints([{ ...journals, updated: 'updated_at' }])).toEqual([
       'tables.0: Unrecognized key: "updated"',
     ])
+  })
+})
+
+describe('queries', () => {
+  const pair = (source: object = {}, sink: object = {}, given: object = {}) => ({
+    name: 'cash_balance',
+    groups: ['account'],
+    value: 'balance',
+    source: { sql: 'SELECT account, balance FROM cash', ...source },
+    sink: { sql: 'SELECT account, balance FROM cash', ...sink },
+    ...given,
+  })
+  const assertion = (given: object = {}) => ({ name: 'unbalanced', on: 'sink', sql: 'SELECT 1', ...given })
+  const faults = (given: object) =>
+    (settings.safeParse({ ...sides, ...given }).error?.issues ?? []).map(
+      ({ path, message }) => `${path.join('.')}: ${message}`,
+    )
+
+  test('need no table, and have small bounds and no sample where nothing is said', () => {
+    expect(settings.parse({ ...sides, values: [pair()], assertions: [assertion()] })).toMatchObject({
+      values: [{ tolerance: '0', relative_tolerance: '0', max_groups: 1000 }],
+      assertions: [{ sample: 0 }],
+    })
+    const tolerances = ['0.010', 0.25, '1e-7'].map((tolerance) =>
+      pair({}, {}, { name: tolerance, tolerance }),
+    )
+    const named = tolerances.map((value, i) => ({ ...value, name: `v${i}` }))
+    expect(settings.parse({ ...sides, values: named }).values.map(({ tolerance }) => tolerance)).toEqual([
+      '0.01',
+      '0.25',
+      '0.0000001',
+    ])
+  })
+
+  test('wait as long as their passes do, after the tables', () => {
+    const wait = (given: object) => longestWait(settings.parse({ ...sides, lag: '20s', ...given }))
+    expect(wait({ assertions: [assertion()] })).toBe(20_000)
+    expect(wait({ values: [pair()], checksums: { passes: 3 } })).toBe(40_000)
+    expect(wait({ values: [pair()], tables: [journals] })).toBe(40_000)
+    const kafka = { brokers: 'localhost:9092', group: 'etl', topic: 'erp.{schema}.{table}', timeout: '10s' }
+    expect(wait({ values: [pair()], slot: 'cdc', slot_timeout: '40s', kafka })).toBe(100_000)
+  })
+
+  test.each([
+    [
+      'names that are there twice',
+      { values: [pair(), pair()], assertions: [assertion(), assertion()] },
+      ['values.1.name: "cash_balance" is there already', 'assertions.1.name: "unbalanced" is there already'],
+    ],
+    [
+      'parameters of another database',
+      {
+        values: [pair({ parameters: { a: 1 } }, { parameters: [1] })],
+        assertions: [
+          assertion({ parameters: [1] }),
+          assertion({ name: 'other', on: 'source', parameters: {} }),
+        ],
+      },
+      [
+        'values.0.source.parameters: expected a list: only ClickHouse has names for them',
+        'values.0.sink.parameters: expected a map for ClickHouse',
+        'assertions.0.parameters: expected a map for ClickHouse',
+        'assertions.1.parameters: expected a list: only ClickHouse has names for them',
+      ],
+    ],
+    [
+      'one side by tenant',
+      { tenants: ['alpha'], values: [pair({ sql: 'SELECT 1 FROM {tenant}.cash' })] },
+      ['values.0.sink: the source’s query is by tenant, this one is not: missing {tenant}'],
+    ],
+    [
+      'tenants that nobody told',
+      { assertions: [assertion({ parameters: { t: '{tenant}' } })] },
+      ['tenants: missing: a query is by tenant'],
+    ],
+    [
+      'one side with a watermark',
+      { values: [pair({}, { sql: 'SELECT {watermark}' })] },
+      ['values.0.source.sql: the other query is bounded by {watermark}, this one is not'],
+    ],
+    [
+      'groups that are there twice, or no groups',
+      { values: [pair({}, {}, { groups: ['a', 'a', 'balance'] })] },
+      ['values.0.groups.1: "a" is there already', 'values.0.groups.2: it is the value already'],
+    ],
+    [
+      'a tenant that is two',
+      {
+        tenants: ['alpha'],
+        values: [pair({ sql: 'SELECT {tenant}' }, { sql: 'SELECT {tenant}' }, { groups: ['tenant'] })],
+      },
+      ['values.0.groups.0: the label tenant is that of {tenant}'],
+    ],
+    [
+      'a tolerance that is none',
+      { values: [pair({}, {}, { tolerance: '-1', relative_tolerance: 'much' })] },
+      [
+        'values.0.tolerance: expected a decimal number from 0, such as 0.01, got "-1"',
+        'values.0.relative_tolerance: expected a decimal number from 0, such as 0.01, got "much"',
+      ],
+    ],
+    [
+      'a side that is none, and a sample without end',
+      { assertions: [assertion({ on: 'kafka', sample: 101 })] },
+      [
+        'assertions.0.on: Invalid option: expected one of "source"|"sink"',
+        'assertions.0.sample: expected a whole number from 0 to 100, got 101',
+      ],
+    ],
+  ])('%s are refused', (_, given, expected) => {
+    expect(faults(given)).toEqual(expected)
   })
 })

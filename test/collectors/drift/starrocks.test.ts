@@ -320,3 +320,78 @@ test('the client sends nothing but a SELECT, and is not held up by a frozen serv
     /^starrocks at 127.0.0.1:1: connect: /,
   )
 })
+
+test('values, assertions and freshness', async () => {
+  await database.query(`CREATE TABLE cash (account int, amount numeric(38, 10), created_at timestamp);
+    INSERT INTO cash VALUES (1101, 1234567890123456789012345678.0123456789, '2026-01-01'), (1101, -0.0000000001, '2026-01-01'),
+      (1102, 9007199254740993, now() - interval '1 day')`)
+  await warehouse.query(`CREATE TABLE cash (account int, amount decimal(38, 10), created_at datetime, gone tinyint);
+    INSERT INTO cash VALUES (1101, 1234567890123456789012345678.0123456788, '2026-01-01', 0),
+      (1102, 9007199254740992, utc_timestamp() - INTERVAL 2 DAY, 0), (1102, 1, '2026-01-01', 0),
+      (1102, 0, utc_timestamp(), 1);
+    CREATE TABLE lines_of (journal int, debit decimal(18, 2), credit decimal(18, 2))`)
+  const given = {
+    values: [
+      {
+        name: 'cash_balance',
+        groups: ['account'],
+        value: 'balance',
+        source: { sql: 'SELECT account, sum(amount) AS balance FROM cash GROUP BY account' },
+        sink: {
+          sql: 'SELECT account, sum(amount) AS balance FROM cash WHERE gone = ? GROUP BY account;',
+          parameters: [0],
+        },
+      },
+      { name: 'writing', value: 'n', source: { sql: 'SELECT 1 AS n' }, sink: { sql: 'DELETE FROM cash' } },
+    ],
+    assertions: [
+      {
+        name: 'unbalanced',
+        on: 'sink',
+        sql: 'SELECT journal, sum(debit) AS debit FROM lines_of GROUP BY journal HAVING sum(debit) <> sum(credit)',
+        sample: 1,
+      },
+    ],
+  }
+  const table = {
+    source: 'public.cash',
+    sink: 'cash',
+    watermark: 'created_at',
+    freshness: 'created_at',
+    deleted: 'gone',
+  }
+  await comparing(
+    [table],
+    async (collector) => {
+      const seriesOf = async (name: string) =>
+        (await collector.run()).flatMap((line) =>
+          line.startsWith(`${name}{`) ? [line.slice(name.length).replace('target="test",', '')] : [],
+        )
+      expect(await seriesOf('cdc_value_differing_groups')).toEqual(['{value="cash_balance",tenant=""} 0'])
+      const failed = collector.failedParts.map(({ cause }) => String(cause))
+      expect(failed).toEqual([expect.stringMatching(/value writing: starrocks at .*SQL syntax/)])
+      await warehouse.query('UPDATE cash SET amount = amount + 0.0000000001 WHERE account = 1101')
+      expect(await seriesOf('cdc_value_difference')).toEqual([
+        '{value="cash_balance",tenant="",group="1101"} -1e-10',
+        '{value="cash_balance",tenant="",group="1102"} 0',
+      ])
+      expect(await seriesOf('cdc_value_differing_groups')).toEqual(['{value="cash_balance",tenant=""} 1'])
+
+      await warehouse.query('INSERT INTO lines_of SELECT seq, 1, 0 FROM seq_1_to_1500')
+      expect(await seriesOf('cdc_assertion_violations')).toEqual([
+        '{assertion="unbalanced",tenant="",side="sink"} 1500',
+      ])
+      expect(collector.findings().map(({ details }) => details.sample)).toContainEqual([
+        { journal: expect.any(String), debit: '1.00' },
+      ])
+
+      const ages = (await seriesOf('cdc_freshness_seconds')).map((line) => Number(line.split(' ')[1]))
+      expect(ages).toHaveLength(2)
+      const [atSink = 0, atSource = 0] = ages
+      expect(atSink).toBeGreaterThanOrEqual(2 * 86_400)
+      expect(atSource).toBeGreaterThanOrEqual(86_400)
+      expect(atSource).toBeLessThan(atSink)
+    },
+    { lag: '1ms', ...given, checksums: undefined },
+  )
+})
