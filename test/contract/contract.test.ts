@@ -319,10 +319,12 @@ function faultsOf({ name, type, help, labelNames }: Family, kept: ReadonlySet<st
   if (/_(ms|millis|milliseconds|minutes|hours|kb|mb|percent)(_|$)/.test(name))
     faults.push('is not in a base unit')
   if (/_(sum|count|bucket)$/.test(name)) faults.push('has a suffix of histograms')
+  for (const label of labelNames) {
+    if (['le', 'quantile'].includes(label)) faults.push(`has the label ${label}, which is Prometheus's`)
+  }
   const known = kept.has(name) ? [] : faults
   if (!/[.:]$/.test(help) || help.length < 20) known.push('has a HELP that is no sentence')
   for (const label of labelNames) {
-    if (['le', 'quantile'].includes(label)) known.push(`has the label ${label}, which is Prometheus's`)
     if (!/^[a-z][a-z0-9_]*$/.test(label)) known.push(`has the label ${label}, which is not snake case`)
     if (['target', 'collector', 'environment', 'platform'].includes(label))
       known.push(`has the label ${label}, which is the engine's`)

@@ -1,38 +1,83 @@
-import { connectRedis } from '../../clients/redis.ts'
-import { defineCollector, seconds } from '../../collection/collector.ts'
-import { settings } from './config.ts'
+import { connectRedis, type RedisAddress } from '../../clients/redis.ts'
+import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
+import { metaKey, readBullmq } from './bullmq.ts'
+import { readCelery } from './celery.ts'
+import { type Settings, settings } from './config.ts'
+import { addKeys, queueTypes } from './keys.ts'
 import * as metrics from './metrics.ts'
+import { QueueSamples, type Reading } from './queues.ts'
+import { KeySearch, literally } from './scan.ts'
+import { addServer, readServer, type ServerReading } from './server.ts'
+import { readSidekiq } from './sidekiq.ts'
 
-const INFO_GAUGES = {
-  uptime_in_seconds: metrics.uptime,
-  used_memory: metrics.memoryUsed,
-  maxmemory: metrics.memoryMax,
-  connected_clients: metrics.connectedClients,
-}
-
-/** Length of queues, memory and uptime of one Redis server. */
-export const redis = defineCollector({
+/** Queues of one Redis server or cluster, and the server itself. Reads only, and never asks for all keys at once. */
+export const redis = defineCollector<Settings>({
   kind: 'redis',
   health: { key: 'redis_connection', title: 'Redis' },
   settings,
-  families: Object.values(metrics),
+  families: metrics.families,
   up: metrics.up,
   defaults: { interval: seconds(15), timeout: seconds(5) },
-  create({ url, username, password, queues }) {
-    const server = connectRedis(() => ({ url: url.reveal(), username, password: password?.reveal() }))
+  longestWait: ({ scan, patterns, bullmq }) =>
+    patterns.length + (bullmq?.patterns.length ?? 0) > 0 ? scan.max_time : 0,
+  create({ queues, patterns, scan, bullmq, celery, sidekiq, cluster, ...connection }, { clock }) {
+    const server = connectRedis(() => addressOf(connection), cluster)
+    const searches = patterns.map((pattern) => ({
+      pattern,
+      search: new KeySearch(pattern, queueTypes, scan, clock),
+    }))
+    const prefix = bullmq?.prefix ?? ''
+    const bullmqSearches = (bullmq?.patterns ?? []).map((pattern) => ({
+      pattern: metaKey(literally(prefix), pattern),
+      search: new KeySearch(metaKey(literally(prefix), pattern), ['hash'], scan, clock),
+    }))
+
+    async function keysOf(
+      batch: SampleBatch,
+      { redis, signal }: Reading,
+      all: typeof searches,
+    ): Promise<readonly string[]> {
+      const found = await Promise.all(
+        all.map(async ({ pattern, search }) => {
+          const { keys, complete, cut } = await search.keys(redis, signal)
+          batch.add(metrics.scanComplete, { pattern }, Number(complete))
+          if (cut) batch.partFailed({ pattern }, cut, [])
+          return keys
+        }),
+      )
+      return [...new Set(found.flat())].sort()
+    }
+
+    async function bullmqQueues(batch: SampleBatch, reading: Reading): Promise<readonly string[]> {
+      const metaKeys = await keysOf(batch, reading, bullmqSearches)
+      const found = metaKeys.map((key) => key.slice(`${prefix}:`.length, -':meta'.length))
+      return [...new Set([...(bullmq?.queues ?? []), ...found])]
+    }
+
+    async function readMaster(signal: AbortSignal): Promise<ServerReading> {
+      const first = await readServer(server, signal)
+      if (!connection.sentinel || roleOf(first) === 'master') return first
+      // It was the master when the connection was opened; the sentinels know the one that is now.
+      server.close()
+      const second = await readServer(server, signal)
+      if (roleOf(second) === 'master') return second
+      const { master } = connection.sentinel
+      throw new Error(`redis: what the sentinels name as ${master} is a ${roleOf(second)}`)
+    }
+
     return {
       async collect(batch, signal) {
-        const info = await server.info(signal)
-        for (const [field, family] of Object.entries(INFO_GAUGES)) {
-          const value = info.get(field)
-          if (value !== undefined) batch.add(family, {}, Number(value))
-        }
-        const lengths = await server.lengths(queues, signal)
-        for (const [i, queue] of queues.entries()) {
-          const length = lengths[i]
-          if (typeof length === 'number') batch.add(metrics.queueLength, { queue }, length)
-          else batch.partFailed({ queue }, length)
-        }
+        addServer(batch, await readMaster(signal))
+        const reading: Reading = { redis: server, now: clock.now(), signal }
+        const samples = new QueueSamples(batch, reading.now)
+        const [found, ofBullmq, ofCelery, ofSidekiq] = await Promise.all([
+          keysOf(batch, reading, searches),
+          bullmqQueues(batch, reading).then((names) => readBullmq(reading, prefix, names)),
+          celery ? readCelery(reading, celery) : [],
+          sidekiq ? readSidekiq(reading, sidekiq) : [],
+        ])
+        await addKeys(batch, samples, reading, queues, found)
+        for (const each of [...ofBullmq, ...ofCelery, ...ofSidekiq]) samples.add(each)
       },
       async stop() {
         server.close()
@@ -40,3 +85,23 @@ export const redis = defineCollector({
     }
   },
 })
+
+const roleOf = ({ info }: ServerReading) => info.get('role')
+
+function addressOf({
+  url,
+  username,
+  password,
+  database,
+  tls,
+  sentinel,
+}: Pick<Settings, 'url' | 'username' | 'password' | 'database' | 'tls' | 'sentinel'>): RedisAddress {
+  return {
+    url: url?.reveal(),
+    username,
+    password: password?.reveal(),
+    database,
+    tls,
+    sentinel: sentinel && { ...sentinel, password: sentinel.password?.reveal() },
+  }
+}

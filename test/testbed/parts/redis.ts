@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createClient } from 'redis'
 import { reservePort } from '../ports.ts'
@@ -9,6 +10,12 @@ export interface RedisOptions {
   readonly folder?: string
   /** Asked of every client; none where absent. */
   readonly password?: string
+  /** A configuration that it may rewrite: it is a Sentinel. */
+  readonly sentinelFile?: string
+  /** As in `redis.conf`, by their names. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Files in PEM. It takes connections over TLS only, of clients with a certificate of `ca`. */
+  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string }
 }
 
 export interface RedisPart extends ProcessPart {
@@ -18,27 +25,54 @@ export interface RedisPart extends ProcessPart {
 }
 
 /** Debian's Redis on loopback. Nothing is kept on disk: after a restart it is empty. */
-export async function startRedis({ folder, password }: RedisOptions = {}): Promise<RedisPart> {
+export async function startRedis({
+  folder,
+  password,
+  settings,
+  sentinelFile,
+  tls,
+}: RedisOptions = {}): Promise<RedisPart> {
   const data = dataFolder('redis', folder)
   const port = await reservePort()
-  const url = `redis://${password === undefined ? '' : `:${encodeURIComponent(password)}@`}127.0.0.1:${port}`
+  const credentials = password === undefined ? '' : `:${encodeURIComponent(password)}@`
+  const url = `redis${tls ? 's' : ''}://${credentials}127.0.0.1:${port}`
+  const ports: Record<string, string> = tls
+    ? {
+        port: '0',
+        'tls-port': String(port),
+        'tls-ca-cert-file': tls.ca,
+        'tls-cert-file': tls.cert,
+        'tls-key-file': tls.key,
+      }
+    : { port: String(port) }
   const process = new TestbedProcess({
     name: 'redis',
     command: 'redis-server',
     args: [
-      ...['--port', String(port), '--bind', '127.0.0.1', '--dir', data.path, '--daemonize', 'no'],
-      ...['--save', '', '--appendonly', 'no'],
+      ...(sentinelFile === undefined ? [] : [sentinelFile, '--sentinel']),
+      ...['--bind', '127.0.0.1', '--dir', data.path, '--daemonize', 'no', '--save', '', '--appendonly', 'no'],
+      ...Object.entries({ ...ports, ...settings }).flatMap(([name, value]) => [`--${name}`, value]),
       ...(password === undefined ? [] : ['--requirepass', password]),
     ],
     logFile: join(data.path, 'redis.log'),
-    ready: () => answersPing(url),
+    ready: () => answersPing(url, tls),
   })
   const part = await startProcessPart(process, data)
   return { ...part, port, url }
 }
 
-async function answersPing(url: string): Promise<boolean> {
-  const client = createClient({ url, socket: { reconnectStrategy: false, socketTimeout: ANSWER_MS } })
+async function answersPing(url: string, tls: RedisOptions['tls']): Promise<boolean> {
+  const certificates = tls && {
+    tls: true as const,
+    ca: readFileSync(tls.ca),
+    cert: readFileSync(tls.cert),
+    key: readFileSync(tls.key),
+    checkServerIdentity: () => undefined,
+  }
+  const client = createClient({
+    url,
+    socket: { reconnectStrategy: false, socketTimeout: ANSWER_MS, ...certificates },
+  })
   // Without a listener the client throws what `connect` rejects with anyway.
   client.on('error', () => {})
   try {
