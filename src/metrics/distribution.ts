@@ -1,3 +1,9 @@
+/** A distribution as it can be kept: observations by bucket, not cumulative, and their sum. */
+export interface KeptDistribution {
+  readonly counts: readonly number[]
+  readonly sum: number
+}
+
 /** What was observed so far, by bucket: the value of one histogram series. It only grows. */
 export class Distribution {
   readonly #bounds: readonly number[]
@@ -5,10 +11,17 @@ export class Distribution {
   readonly #counts: number[]
   #sum = 0
 
-  /** `bounds`: the buckets of its family. */
-  constructor(bounds: readonly number[]) {
+  /** `bounds`: the buckets of its family. `kept`: goes on from there, where that is of as many buckets. */
+  constructor(bounds: readonly number[], kept?: KeptDistribution) {
     this.#bounds = bounds
     this.#counts = new Array<number>(bounds.length + 1).fill(0)
+    if (kept?.counts.length !== this.#counts.length) return
+    this.#counts = [...kept.counts]
+    this.#sum = kept.sum
+  }
+
+  toJSON(): KeptDistribution {
+    return { counts: this.#counts, sum: this.#sum }
   }
 
   /** `value` in the unit of the bounds, seen `times` times. */

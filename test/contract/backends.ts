@@ -4,6 +4,7 @@ import { createClient as createClickHouse } from '@clickhouse/client'
 import { Kafka, logLevel } from 'kafkajs'
 import pg from 'pg'
 import { createClient as createRedis } from 'redis'
+import { commitOffsets } from '../testbed/offsets.ts'
 import type { Part } from '../testbed/part.ts'
 import { startClickHouse } from '../testbed/parts/clickhouse.ts'
 import { startConnect } from '../testbed/parts/connect.ts'
@@ -164,14 +165,7 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
       part,
       entity: {
         label: 'topic="goes"',
-        remove: () =>
-          withAdmin(part.bootstrap, async (admin) => {
-            await admin.deleteTopics({ topics: ['goes'] })
-            await waitFor(
-              'Kafka to have deleted it',
-              async () => !(await admin.listTopics()).includes('goes'),
-            )
-          }),
+        remove: () => deleteTopic(part.bootstrap, 'goes'),
       },
       remove: part.remove,
     }
@@ -244,6 +238,25 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
       remove: part.remove,
     }
   },
+
+  async sync() {
+    const part = await startKafka()
+    await createTopics(
+      part.bootstrap,
+      ['stays', 'goes'].map((topic) => ({ topic, numPartitions: 1 })),
+    )
+    await commitOffsets(part.bootstrap, 'sink', { stays: { 0: 0 }, goes: { 0: 0 } })
+    return {
+      settings: {
+        brokers: part.bootstrap,
+        groups: ['^sink$'],
+        topics: [{ match: '^(?<table>stays|goes)$' }],
+      },
+      part,
+      entity: { label: 'table="goes"', remove: () => deleteTopic(part.bootstrap, 'goes') },
+      remove: part.remove,
+    }
+  },
 }
 
 /** Both ends as one part. */
@@ -274,6 +287,12 @@ async function postgresqlCommand(connectionString: string, sql: string): Promise
     await client.end()
   }
 }
+
+const deleteTopic = (bootstrap: string, topic: string) =>
+  withAdmin(bootstrap, async (admin) => {
+    await admin.deleteTopics({ topics: [topic] })
+    await waitFor('Kafka to have deleted it', async () => !(await admin.listTopics()).includes(topic))
+  })
 
 async function withAdmin(
   bootstrap: string,

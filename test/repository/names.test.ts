@@ -52,6 +52,13 @@ beforeAll(async () => {
       ],
     },
     {
+      kind: 'sync',
+      target: 'erp',
+      brokers: pipeline.kafka.bootstrap,
+      groups: [`^${etlApp}$`],
+      topics: [{ match: '^erp\\.(?<tenant>[^.]+)\\.(?<table>.+)$' }],
+    },
+    {
       kind: 'drift',
       target: 'erp',
       source: { postgresql: { url: postgres.url('erp') } },
