@@ -3,6 +3,7 @@ import { systemClock } from '../clock.ts'
 import type { SampleBatch } from '../collection/collector.ts'
 import { settings as driftSettings, type Settings } from '../collectors/drift/config.ts'
 import type { PairState } from '../collectors/drift/pair-state.ts'
+import type { QueryTask } from '../collectors/drift/query-task.ts'
 import { Reconciliation } from '../collectors/drift/reconciliation.ts'
 import { collectorKinds } from '../collectors/index.ts'
 import { loadConfig } from '../config/load.ts'
@@ -22,7 +23,8 @@ export interface BisectOptions extends DriftOptions {
 }
 
 /**
- * Compares now what the check names, and prints it: `target`, `target/table` or `target/table/tenant`. Resolves
+ * Compares now what the check names, and prints it: `target`, `target/table` or `target/table/tenant`,
+ * where a value or an assertion may stand in place of the table. Resolves
  * to whether nothing was confirmed to differ and all could be read.
  */
 export async function showDrift(check: string, options: DriftOptions, signal: AbortSignal): Promise<boolean> {
@@ -84,9 +86,15 @@ async function compare(
         ),
     })
     const states = reconciliation.states.filter(({ pair }) => only(pair.labels))
-    if (states.length === 0) throw new Error(`the drift collector ${target} compares no ${check}`)
-    print(states, json === true, clean)
-    return failed === 0 && !states.some(({ differs }) => differs)
+    const tasks = bounds
+      ? []
+      : reconciliation.queries.tasks.filter(({ name, tenant }) => only({ table: name, tenant }))
+    if (states.length + tasks.length === 0) {
+      throw new Error(`the drift collector ${target} compares no ${check}`)
+    }
+    print(states, tasks, json === true, clean)
+    const differs = [...states, ...tasks].some((one) => one.differs)
+    return failed === 0 && !differs
   } finally {
     reconciliation.close()
   }
@@ -102,10 +110,19 @@ function settingsOf(
   return { ...given, checksums: { ...usual, max_rows: bounds.maxRows, max_keys: bounds.maxKeys } }
 }
 
-function print(states: readonly PairState[], json: boolean, clean: (text: string) => string): void {
+function print(
+  states: readonly PairState[],
+  tasks: readonly QueryTask[],
+  json: boolean,
+  clean: (text: string) => string,
+): void {
   const views = states.map((state) => ({ differs: state.differs, ...state.view() }))
   if (json) {
-    process.stdout.write(clean(`${JSON.stringify(views, null, 2)}\n`))
+    const ofQueries = tasks.map((task) => {
+      const { labels, details } = task.finding()
+      return { differs: task.differs, ...labels, ...details }
+    })
+    process.stdout.write(clean(`${JSON.stringify([...views, ...ofQueries], null, 2)}\n`))
     return
   }
   const heads = ['TABLE', 'TENANT', 'SOURCE ROWS', 'SINK ROWS', 'DIFFERENCE', 'ROWS DIFFER', 'WATERMARK']
@@ -121,7 +138,7 @@ function print(states: readonly PairState[], json: boolean, clean: (text: string
       view.watermark ?? '?',
     ])
   }
-  const lines = [table.toString()]
+  const lines = states.length === 0 ? [] : [table.toString()]
   for (const { table, tenant, sums, ranges } of views) {
     const name = [table, tenant].filter(Boolean).join('/')
     for (const { column, source, sink, difference } of sums) {
@@ -134,5 +151,7 @@ function print(states: readonly PairState[], json: boolean, clean: (text: string
       for (const { key, fault } of keys ?? []) lines.push(`  ${key.join(', ')}  ${fault}`)
     }
   }
-  process.stdout.write(clean(`${lines.map((line, i) => (i === 0 ? line : printable(line))).join('\n')}\n`))
+  lines.push(...tasks.flatMap(({ summary }) => summary))
+  const isTable = (i: number) => i === 0 && states.length > 0
+  process.stdout.write(clean(`${lines.map((line, i) => (isTable(i) ? line : printable(line))).join('\n')}\n`))
 }

@@ -68,6 +68,23 @@ const collector = {
   ],
 }
 
+const values = [
+  {
+    name: 'notes_by_company',
+    groups: ['company'],
+    value: 'notes',
+    source: { sql: 'SELECT company, count(*) AS notes FROM notes GROUP BY company' },
+    sink: { sql: 'SELECT company, 1 AS notes FROM notes GROUP BY company' },
+  },
+]
+
+const named = {
+  name: 'named',
+  on: 'source',
+  sql: 'SELECT id, company FROM notes ORDER BY id DESC',
+  sample: 1,
+}
+
 async function inSource(sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: postgres.url() })
   await client.connect()
@@ -115,6 +132,25 @@ test('bisect names the keys that differ, without checksums in the configuration 
   expect(await drift('bisect', 'erp/journals')).toMatchObject({ exitCode: 0 })
 })
 
+test('show tells what queries say, alone or beside tables', async () => {
+  const file = join(postgres.folder, 'queries.yaml')
+  const { tables, tenants, ...rest } = collector
+  writeFileSync(file, stringify({ collectors: [{ ...rest, values, assertions: [named] }] }))
+  const shown = await runCommand('drift', 'show', 'erp', '--config', file)
+  expect(shown).toMatchObject({ exitCode: 1, stderr: '' })
+  expect(shown.stdout.split('\n')).toEqual([
+    'value notes_by_company: 1 of 1 groups differ',
+    '  alpha  2 at the source, 1 at the sink',
+    'assertion named: 2 rows at the source that should not be',
+    '',
+  ])
+  const one = await runCommand('drift', 'show', 'erp/notes_by_company', '--json', '--config', file)
+  expect(one.exitCode).toBe(1)
+  expect(JSON.parse(one.stdout)).toMatchObject([
+    { value: 'notes_by_company', differs: true, differing_groups: 1 },
+  ])
+})
+
 test('a check that is not there says which are', async () => {
   expect(await drift('show', 'nothing')).toMatchObject({
     exitCode: 1,
@@ -127,21 +163,6 @@ test('a check that is not there says which are', async () => {
 })
 
 test('the API tells what the last run found, and the log when it begins and ends', async () => {
-  const values = [
-    {
-      name: 'notes_by_company',
-      groups: ['company'],
-      value: 'notes',
-      source: { sql: 'SELECT company, count(*) AS notes FROM notes GROUP BY company' },
-      sink: { sql: 'SELECT company, 1 AS notes FROM notes GROUP BY company' },
-    },
-  ]
-  const named = {
-    name: 'named',
-    on: 'source',
-    sql: 'SELECT id, company FROM notes ORDER BY id DESC',
-    sample: 1,
-  }
   const daemon = await startDaemon([
     { ...collector, interval: '10s', timeout: '10s', checksums: {}, values, assertions: [named] },
   ])

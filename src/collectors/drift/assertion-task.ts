@@ -94,6 +94,12 @@ export class AssertionTask extends QueryTask {
     return violations === null || violations === '0' ? undefined : { violations }
   }
 
+  get summary(): readonly string[] {
+    return [
+      `${this.title}: ${this.view().violations ?? '?'} rows at the ${this.labels.side} that should not be`,
+    ]
+  }
+
   async #read(ask: Asker): Promise<Rows> {
     const { on, sample } = this.#settings
     const found = await ask.select(on, this.#settings, TOLD_APART + 1)

@@ -64,6 +64,8 @@ export abstract class QueryTask {
   protected abstract readonly labels: Readonly<Record<string, string>>
   protected abstract view(): Readonly<Record<string, unknown>>
   protected abstract readonly alarm: Finding['alarm']
+  /** What was found, for people, a line each. */
+  abstract readonly summary: readonly string[]
 
   /** For messages: `value cash_balance of alpha`. */
   get title(): string {
@@ -73,6 +75,11 @@ export abstract class QueryTask {
   /** Labels of the series that stay where it fails: those of all tenants where these are in the rows. */
   get part(): Readonly<Record<string, string>> {
     return { [this.kind]: this.name, ...(this.tenant === '' ? {} : { tenant: this.tenant }) }
+  }
+
+  /** Whether something was confirmed. */
+  get differs(): boolean {
+    return this.alarm !== undefined
   }
 
   /** `at` in wall milliseconds; `watermark` in whole seconds since the epoch, undefined where no query asks for it. */

@@ -97,6 +97,17 @@ export class ValueTask extends QueryTask {
     return { differing_groups, differences: differences.slice(0, LOGGED) }
   }
 
+  get summary(): readonly string[] {
+    const { groups, differing_groups, differences } = this.view()
+    return [
+      `${this.title}: ${differing_groups ?? '?'} of ${groups ?? '?'} groups differ`,
+      ...differences.map(({ tenant, group, source, sink }) => {
+        const name = [tenant, group].filter(Boolean).join(' ')
+        return `  ${name}  ${source ?? 'nothing'} at the source, ${sink ?? 'nothing'} at the sink`
+      }),
+    ]
+  }
+
   #judgement(): ReadonlyMap<string, Judged> {
     const { tolerance, relative_tolerance } = this.#settings
     return judge(this.#looks, { absolute: tolerance, relative: relative_tolerance })

@@ -76,6 +76,25 @@ const arrival = () => ({
   },
 })
 
+/** What all lines of old journals come to, while some of them go. */
+const debits = {
+  tenants: [...tenants],
+  values: [
+    {
+      name: 'debits',
+      value: 'debits',
+      source: {
+        sql: 'SELECT sum(debit) AS debits FROM {tenant}.journal_lines WHERE created_at < to_timestamp({watermark})',
+      },
+      sink: {
+        sql: `SELECT sumIf(debit, _deleted = 0 AND created_at < fromUnixTimestamp({watermark})) AS debits
+          FROM journal_lines FINAL WHERE tenant = {tenant:String}`,
+        parameters: { tenant: '{tenant}' },
+      },
+    },
+  ],
+}
+
 /** What a series says, by `table/tenant`; 0 is left out. */
 function valuesOf(name: string, lines: readonly string[]): Record<string, number> {
   return Object.fromEntries(
@@ -308,10 +327,14 @@ test('nothing is reported under load, with the consumer stopped, slowed and rest
   const ending = new AbortController()
   const changing = keepChanging(ending.signal)
   let judged = 0
+  let compared = 0
   try {
-    await comparing({ ...arrival(), checksums: { slice: 500, passes: 3 } }, async (collector) => {
+    await comparing({ ...arrival(), ...debits, checksums: { slice: 500, passes: 3 } }, async (collector) => {
       const nothingFound = async () => {
         const lines = await collector.run()
+        const differing = lines.filter((line) => line.startsWith('cdc_value_differing_groups{'))
+        expect(differing.filter((line) => !line.endsWith(' 0'))).toEqual([])
+        compared += differing.length
         for (const name of [
           'cdc_row_difference',
           'cdc_reconcile_confirmed_ranges',
@@ -363,8 +386,15 @@ test('nothing is reported under load, with the consumer stopped, slowed and rest
     await pipeline.pm2.stopApp(etlApp)
     await bookOld('bravo', 5)
     const { kafka, ...rest } = arrival()
-    await comparing({ ...rest, kafka: { ...kafka, timeout: '2s' } }, async (collector) => {
+    await comparing({ ...rest, ...debits, kafka: { ...kafka, timeout: '2s' } }, async (collector) => {
       const lines = await collector.run()
+      const values = collector.failedParts.filter(({ labels }) => labels.value === 'debits')
+      expect(values.map(({ labels }) => labels.tenant)).toEqual([...tenants])
+      expect(String(values[0]?.cause)).toMatch(/group clickhouse-etl is \d+ records behind in erp\.bravo\./)
+      expect(lines).toContain(
+        'cdc_value_skipped_total{target="test",value="debits",tenant="bravo",reason="lag"} 1',
+      )
+      expect(lines.filter((line) => line.startsWith('cdc_value_differing_groups{'))).toEqual([])
       expect(valuesOf('cdc_row_difference', lines)).toEqual({})
       expect(valuesOf('cdc_reconcile_skipped_total', lines)).toMatchObject({ 'journals/bravo': 1 })
       const late = collector.failedParts.find(
@@ -378,6 +408,7 @@ test('nothing is reported under load, with the consumer stopped, slowed and rest
     await traffic.stop()
   }
   expect(judged).toBeGreaterThan(20)
+  expect(compared).toBeGreaterThan(0)
   expect(traffic.counters.deletedJournals).toBeGreaterThan(0)
 })
 
