@@ -6,12 +6,16 @@ import { PATIENCE_MS } from '../testbed/process.ts'
 /** What the checks of a kind found, by name, with the subject behind a blank where there is one. */
 export type Checked = Readonly<Record<string, CheckResult>>
 
-/** Runs the checks of a kind once. */
-export async function checked<S>(kind: CollectorKind<S>, input: unknown): Promise<Checked> {
+/** Runs the checks of a kind once, within `timeout` milliseconds. */
+export async function checked<S>(
+  kind: CollectorKind<S>,
+  input: unknown,
+  timeout = PATIENCE_MS,
+): Promise<Checked> {
   if (!kind.checks) throw new Error(`${kind.kind} has no checks`)
   const { results, idle } = runChecks(kind.checks, kind.settings.parse(input), {
     clock: systemClock,
-    timeout: PATIENCE_MS,
+    timeout,
     signal: new AbortController().signal,
   })
   const found = await results

@@ -49,3 +49,5 @@ export const settings = object({
       'Metrics that processes report to PM2 and that become series, by the name that PM2 shows; others do not.',
     ),
 })
+
+export type Settings = z.output<typeof settings>

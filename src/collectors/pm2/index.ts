@@ -1,5 +1,6 @@
 import { type Pm2Process, pm2Processes } from '../../clients/pm2.ts'
 import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
+import { checks } from './checks.ts'
 import { type CustomMetric, settings } from './config.ts'
 import { countErrorLogs } from './error-logs.ts'
 import { inBaseUnit } from './measure.ts'
@@ -32,6 +33,7 @@ export const pm2 = defineCollector({
     custom_metrics.map(({ source, family }) => ({ family, path: ['custom_metrics', source, 'metric'] })),
   up: metrics.up,
   defaults: { interval: seconds(15), timeout: seconds(5) },
+  checks,
   create({ home, expect, custom_metrics }) {
     const errorLogBytes = countErrorLogs(home)
     return {
