@@ -90,6 +90,9 @@ interface ProbeTls {
   readonly chainExpiry: number | undefined
 }
 
+/** The server has answered, and its certificate is not trusted. */
+export class CertificateError extends Error {}
+
 /** The states of `ProbeResult` while it comes to be. */
 type Progress = {
   -readonly [Key in Exclude<keyof ProbeResult, 'phases'>]: ProbeResult[Key]
@@ -171,7 +174,9 @@ async function exchange(
       // In this order: once it was told as X.509, a connection tells its certificate in no other form.
       const fault = certificateFault(secure, request.tls.servername ?? name, request.tls)
       progress.tls = tlsOf(secure)
-      if (fault !== undefined && request.tls.rejectUnauthorized !== false) throw new Error(`TLS: ${fault}`)
+      if (fault !== undefined && request.tls.rejectUnauthorized !== false) {
+        throw new CertificateError(`TLS: ${fault}`)
+      }
     }
     const { answer, firstByte } = send(request, socket)
     void firstByte.then(() => {

@@ -1,12 +1,13 @@
 import { isIPv6 } from 'node:net'
 import { within } from '../../clients/call.ts'
-import { addressHash, type ProbeRequest, type ProbeResult, probe } from '../../clients/http-probe.ts'
-import { tlsOptions } from '../../clients/tls.ts'
+import { addressHash, type ProbeResult, probe } from '../../clients/http-probe.ts'
 import { defineCollector, type Finding, type SampleBatch, seconds } from '../../collection/collector.ts'
+import { checks } from './checks.ts'
 import { componentsOf } from './components.ts'
 import { AT_ONCE, labelOf, type Settings, settings } from './config.ts'
 import { type Fault, faultOf, parsed } from './judge.ts'
 import * as metrics from './metrics.ts'
+import { requestOf } from './request.ts'
 
 /** Of one health JSON; more would be the work of somebody who can write into it. */
 const MAX_COMPONENTS = 100
@@ -22,6 +23,7 @@ export const http = defineCollector({
   settings,
   families: Object.values(metrics),
   defaults: { interval: seconds(30), timeout: seconds(10) },
+  checks,
   longestWait: ({ urls, probe_timeout }) => Math.ceil(urls.length / AT_ONCE) * probe_timeout,
   create(settings, { clock }) {
     let findings: readonly Finding[] = []
@@ -57,30 +59,6 @@ export const http = defineCollector({
     }
   },
 })
-
-/** What is the same for each URL. Reads the secrets. */
-function requestOf(settings: Settings): Omit<ProbeRequest, 'url'> {
-  const { method, headers, secret_headers, body, username, password, token, tls } = settings
-  const own = [
-    ...Object.entries(headers),
-    ...secret_headers.map(({ name, value }) => [name, value.reveal()] as const),
-  ].map(([name, value]) => [name.toLowerCase(), value] as const)
-  const basic = `${username}:${password?.reveal()}`
-  return {
-    method,
-    headers: {
-      'user-agent': 'cdc-exporter',
-      ...(password && { authorization: `Basic ${Buffer.from(basic).toString('base64')}` }),
-      ...(token && { authorization: `Bearer ${token.reveal()}` }),
-      ...Object.fromEntries(own),
-    },
-    body,
-    tls: tls ? tlsOptions(tls) : {},
-    preferred: settings.preferred_ip_protocol,
-    maxRedirects: settings.max_redirects,
-    maxBody: settings.max_body,
-  }
-}
 
 function judge(
   { response, failure }: ProbeResult,

@@ -12,12 +12,13 @@ export interface Fault {
   readonly regex: boolean
 }
 
+export const isExpected = (status: number, expected: Pick<Expected, 'status'>): boolean =>
+  expected.status.some((one) => (one.endsWith('xx') ? one[0] === `${status}`[0] : one === `${status}`))
+
 /** The first thing that is not as expected. */
 export function faultOf(response: Response, expected: Expected): Fault | undefined {
   const { status } = response
-  if (
-    !expected.status.some((one) => (one.endsWith('xx') ? one[0] === `${status}`[0] : one === `${status}`))
-  ) {
+  if (!isExpected(status, expected)) {
     return { message: `status ${status}, expected ${expected.status.join(' or ')}`, regex: false }
   }
   for (const { name, match, not_match } of expected.headers) {
