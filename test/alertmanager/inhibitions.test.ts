@@ -1,0 +1,175 @@
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { type AlertmanagerPart, startAlertmanager } from '../testbed/parts/alertmanager.ts'
+import { shippedFile } from './shipped.ts'
+
+type Labels = Readonly<Record<string, string>>
+
+let alertmanager: AlertmanagerPart
+
+beforeAll(async () => {
+  const { inhibit_rules } = parse(readFileSync(shippedFile, 'utf8'), { merge: true })
+  alertmanager = await startAlertmanager({
+    config: { route: { receiver: 'nobody' }, receivers: [{ name: 'nobody' }], inhibit_rules },
+  })
+})
+afterAll(() => alertmanager?.remove())
+
+/** Tells Alertmanager of these alerts, as Prometheus would, and asks which of them are muted by another. */
+async function muted(alerts: readonly Labels[]): Promise<readonly boolean[]> {
+  const endsAt = new Date(Date.now() + 3_600_000).toISOString()
+  const url = `${alertmanager.url}/api/v2/alerts`
+  const body = JSON.stringify(alerts.map((labels) => ({ labels, endsAt })))
+  const posted = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+  expect(posted.status).toBe(200)
+  const present = (await (await fetch(url)).json()) as readonly {
+    labels: Labels
+    status: { inhibitedBy: readonly string[] }
+  }[]
+  // None of this test is there for the next.
+  const over = JSON.stringify(alerts.map((labels) => ({ labels, endsAt: new Date().toISOString() })))
+  await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: over })
+  return alerts.map((labels) => {
+    const found = present.find((each) => isSame(each.labels, labels))
+    if (!found) throw new Error(`Alertmanager does not have ${JSON.stringify(labels)}`)
+    return found.status.inhibitedBy.length > 0
+  })
+}
+
+const isSame = (one: Labels, other: Labels): boolean =>
+  JSON.stringify(Object.entries(one).toSorted()) === JSON.stringify(Object.entries(other).toSorted())
+
+const at = { environment: 'production', platform: 'kafka', target: 'erp' }
+const job = { job: 'cdc-exporter', instance: 'cdc:9979' }
+const failed = { alertname: 'ConnectFailed', severity: 'critical', ...at, ...job, connector: 'orders' }
+const lag = { alertname: 'KafkaLagSecondsHigh', severity: 'warning', alert_group: 'kafka-lag-seconds', ...at }
+
+test.each<{ what: string; source: Labels; mutes: readonly Labels[]; leaves: readonly Labels[] }>([
+  {
+    what: 'a storm mutes each of its failures',
+    source: { alertname: 'ConnectManyFailed', environment: 'production', platform: 'kafka' },
+    mutes: [failed, { ...failed, target: 'crm' }],
+    leaves: [
+      { ...failed, environment: 'staging' },
+      { ...failed, platform: 'raft' },
+      { ...failed, alertname: 'ConnectRestartLoop' },
+      { alertname: 'ConnectFailed', connector: 'of-no-environment' },
+    ],
+  },
+  {
+    what: 'a storm that knows no environment mutes its failures too',
+    source: { alertname: 'ConnectManyFailed' },
+    mutes: [{ alertname: 'ConnectFailed', connector: 'of-no-environment' }],
+    leaves: [failed],
+  },
+  {
+    what: 'a critical one mutes its warning',
+    source: {
+      ...lag,
+      alertname: 'KafkaLagSecondsCritical',
+      severity: 'critical',
+      consumergroup: 'etl',
+      topic: 'a',
+    },
+    mutes: [{ ...lag, consumergroup: 'etl', topic: 'a' }],
+    leaves: [
+      { ...lag, consumergroup: 'etl', topic: 'b' },
+      { ...lag, consumergroup: 'other', topic: 'a' },
+      { ...lag, consumergroup: 'etl', topic: 'a', environment: 'staging' },
+      { ...lag, consumergroup: 'etl', topic: 'a', alert_group: 'another' },
+      // Without a group: nothing ties them together.
+      { alertname: 'KafkaLagHigh', severity: 'warning', ...at, consumergroup: 'etl', topic: 'a' },
+    ],
+  },
+  {
+    what: 'what has no group mutes no warning',
+    source: { alertname: 'KafkaDown', severity: 'critical', ...at },
+    mutes: [],
+    leaves: [{ alertname: 'KafkaLagHigh', severity: 'warning', ...at }],
+  },
+  {
+    what: 'a daemon that is down mutes what it said',
+    source: { alertname: 'CdcExporterDown', severity: 'critical', ...job },
+    mutes: [failed, { ...lag, ...job }],
+    leaves: [
+      { ...failed, instance: 'other:9979' },
+      { alertname: 'Watchdog', ...job },
+      { alertname: 'HostDiskFull', job: 'node', instance: 'cdc:9100' },
+      // Nothing ties it to the daemon.
+      { alertname: 'KafkaLagHigh', severity: 'warning', ...at },
+    ],
+  },
+  {
+    what: 'a daemon that Prometheus has lost mutes what it said',
+    source: { alertname: 'CdcExporterAbsent', severity: 'critical', job: 'cdc-exporter' },
+    mutes: [failed, { ...lag, ...job }],
+    leaves: [
+      { ...failed, job: 'other' },
+      { alertname: 'Watchdog', ...job },
+      { alertname: 'KafkaLagHigh', severity: 'warning', ...at },
+    ],
+  },
+  {
+    what: 'a Connect cluster that is down mutes its connectors',
+    source: { alertname: 'ConnectDown', severity: 'critical', ...at },
+    mutes: [failed, { ...failed, alertname: 'ConnectTaskMissing', severity: 'warning' }],
+    leaves: [
+      { ...failed, target: 'crm' },
+      { ...failed, environment: 'staging' },
+      { alertname: 'KafkaLagHigh', severity: 'warning', ...at, connector: 'orders' },
+    ],
+  },
+  {
+    what: 'a slot that nobody reads mutes that its connector does not move',
+    source: { alertname: 'PgSlotInactive', ...at, slot_name: 'erp', database: 'erp' },
+    mutes: [
+      {
+        alertname: 'ConnectNotMoving',
+        ...at,
+        target: 'connect',
+        connector: 'orders',
+        slot_name: 'erp',
+        database: 'erp',
+      },
+    ],
+    leaves: [
+      { alertname: 'ConnectNotMoving', ...at, connector: 'orders', slot_name: 'crm', database: 'erp' },
+      { alertname: 'ConnectNotMoving', ...at, connector: 'orders', slot_name: 'erp', database: 'crm' },
+      {
+        alertname: 'ConnectNotMoving',
+        ...at,
+        environment: 'staging',
+        connector: 'orders',
+        slot_name: 'erp',
+        database: 'erp',
+      },
+      { alertname: 'ConnectNotMoving', connector: 'orders' },
+    ],
+  },
+  {
+    what: 'without slots on both sides nothing is muted',
+    source: { alertname: 'PgSlotInactive', severity: 'critical' },
+    mutes: [],
+    leaves: [{ alertname: 'ConnectNotMoving', connector: 'orders' }],
+  },
+  {
+    what: 'the longer queue mutes the shorter of itself',
+    source: { alertname: 'CriticalVoteQueueBacklog', severity: 'critical', target: 'votes', queue: 'votes' },
+    mutes: [{ alertname: 'RedisQueueBacklog', severity: 'critical', target: 'votes', queue: 'votes' }],
+    leaves: [
+      { alertname: 'RedisQueueBacklog', severity: 'critical', target: 'votes', queue: 'mails' },
+      { alertname: 'RedisQueueBacklog', severity: 'critical', target: 'other', queue: 'votes' },
+      { alertname: 'RedisQueueOldestJob', severity: 'critical', target: 'votes', queue: 'votes' },
+    ],
+  },
+])('$what', async ({ source, mutes, leaves }) => {
+  const [ofSource, ...ofOthers] = await muted([source, ...mutes, ...leaves])
+  expect(ofSource).toBe(false)
+  expect(ofOthers).toEqual([...mutes.map(() => true), ...leaves.map(() => false)])
+  // A sample of the same mutes nothing.
+  if (mutes.length > 0) {
+    const bySample = await muted([{ ...source, test: 'true' }, ...mutes])
+    expect(bySample).toEqual([false, ...mutes.map(() => false)])
+  }
+})
