@@ -3,24 +3,32 @@ import { type DestinationStream, type Logger, pino } from 'pino'
 export const LOG_LEVELS = ['debug', 'info', 'warning', 'error', 'critical'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
+/** What a line calls its level: `WARNING`, or pino's `warn`. */
+export const LEVEL_NAMES = ['capitals', 'pino'] as const
+export type LevelNames = (typeof LEVEL_NAMES)[number]
+
+const PINO_NAMES: Readonly<Record<string, string>> = { warning: 'warn', critical: 'fatal' }
+
 /** `log.info({ target }, 'message')`, `log.error({ error }, 'message')`, `log.child({ logger: 'scheduler' })`. */
 export type Log = Logger<LogLevel, true>
 
 const REDACTED = '[redacted]'
 
 /**
- * The root logger. One JSON object a line: `timestamp` (ISO 8601, milliseconds, UTC), `level` in capitals,
+ * The root logger. One JSON object a line: `timestamp` (ISO 8601, milliseconds, UTC), `level`,
  * `logger`, `message`, then the context. An Error under `error` becomes `{ type, message, causes, stack }`,
  * the stack at level debug only. No line holds a text of `secrets`, which is asked at each line, since a
  * rotated secret is a new text.
  */
 export function createLogger(options: {
   readonly level: LogLevel
+  /** `capitals` where absent. */
+  readonly levelNames?: LevelNames
   readonly secrets: () => Iterable<string>
   /** Standard output where absent. */
   readonly destination?: DestinationStream
 }): Log {
-  const { level, secrets, destination = pino.destination({ fd: 1, sync: true }) } = options
+  const { level, levelNames = 'capitals', secrets, destination = standardOutput() } = options
   return pino<LogLevel, true>(
     {
       level,
@@ -31,7 +39,9 @@ export function createLogger(options: {
       errorKey: 'error',
       timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
       formatters: {
-        level: (label) => ({ level: label.toUpperCase() }),
+        level: (label) => ({
+          level: levelNames === 'pino' ? (PINO_NAMES[label] ?? label) : label.toUpperCase(),
+        }),
         // The line is parsed again below, and a bigint beyond 2^53 would come out as another number.
         log: (context) =>
           Object.fromEntries(
@@ -47,6 +57,9 @@ export function createLogger(options: {
     destination,
   )
 }
+
+/** Written at once, so that the last line before an end is never lost. */
+export const standardOutput = (): DestinationStream => pino.destination({ fd: 1, sync: true })
 
 /**
  * Each text of `secrets` becomes `[redacted]`: as it is, escaped as in JSON, percent-encoded, or as the

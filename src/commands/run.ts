@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { errorLine, startApp } from '../app.ts'
 import { collectorKinds } from '../collectors/index.ts'
 import { type Config, ConfigError, loadConfig } from '../config/load.ts'
-import { createLogger } from '../log.ts'
+import { createLogger, standardOutput } from '../log.ts'
+import { LogFile } from '../log-file.ts'
 
 /** The package's version. */
 export const version: string = JSON.parse(
@@ -13,10 +14,23 @@ export const version: string = JSON.parse(
 export async function run(file: string): Promise<void> {
   const load = () => loadConfig(file, { kinds: collectorKinds, env: process.env })
   let config = load()
+  const secrets = () => config.secrets.flatMap((secret) => secret.known ?? [])
+  const { level, levelNames, file: logFile } = config.log
+  const output = standardOutput()
+  const lines = logFile && new LogFile(logFile, (error) => logFileFailed(error))
   const log = createLogger({
-    level: config.log.level,
-    secrets: () => config.secrets.flatMap((secret) => secret.known ?? []),
+    level,
+    levelNames,
+    secrets,
+    destination: {
+      write(line) {
+        output.write(line)
+        lines?.write(line)
+      },
+    },
   })
+  const logFileFailed = (error: unknown) =>
+    log.error({ error, file: logFile?.path }, 'the log file cannot be written')
   const reload = async (): Promise<readonly string[]> => {
     let next: Config
     try {
@@ -52,4 +66,5 @@ export async function run(file: string): Promise<void> {
   const signal = await stopSignal
   log.info({ signal }, 'cdc-exporter is stopping')
   await app.stop()
+  await lines?.close()
 }

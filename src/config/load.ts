@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path'
 import type { CollectorKind, DeclaredFamily } from '../collection/collector.ts'
 import { checkFamilies } from '../collection/run-metrics.ts'
 import { nextTime, type Schedule } from '../collection/schedule.ts'
-import type { LogLevel } from '../log.ts'
+import type { LevelNames, LogLevel } from '../log.ts'
 import { formatDuration, isTimezone, shown } from './fields.ts'
 import { type Complaint, check, nearestName, typeName, unknownKeyMessage } from './issues.ts'
 import { keysAt } from './schema.ts'
@@ -12,12 +12,31 @@ import { collectorSchema, collectorShape, fileSchema, RESERVED_LABELS } from './
 import { type Fault, type Path, pathText, Source } from './source.ts'
 import { type ApiToken, readTokens } from './tokens.ts'
 
+export interface LogFileSettings {
+  /** Absolute path of the file that is written to; those that are done lie beside it. */
+  readonly path: string
+  /** Bytes. */
+  readonly maxSize: number
+  /** Whole days, or a part of a day, an hour or a minute: `1d`, `6h`, `15m`. */
+  readonly every: string
+  /** How many that are done are kept, besides the one that is written to. */
+  readonly maxFiles: number
+  /** Milliseconds; older ones are deleted. */
+  readonly maxAge: number
+  readonly compress: boolean
+}
+
 export interface Config {
   /** Without a host the server listens on every interface. */
   readonly web: { readonly host: string | undefined; readonly port: number }
   /** Whether the daemon may be told over HTTP to collect and to reload. */
   readonly enableLifecycle: boolean
-  readonly log: { readonly level: LogLevel }
+  readonly log: {
+    readonly level: LogLevel
+    readonly levelNames: LevelNames
+    /** Undefined where lines go to standard output only. */
+    readonly file: LogFileSettings | undefined
+  }
   /** Absolute; undefined keeps everything in memory. */
   readonly stateDir: string | undefined
   readonly api: {
@@ -167,7 +186,18 @@ function readFile(
   return {
     web: web.listen,
     enableLifecycle: web.enable_lifecycle,
-    log,
+    log: {
+      level: log.level,
+      levelNames: log.level_names,
+      file: log.file && {
+        path: resolve(folder, log.file.path),
+        maxSize: log.file.max_size,
+        every: log.file.every,
+        maxFiles: log.file.max_files,
+        maxAge: log.file.max_age,
+        compress: log.file.compress,
+      },
+    },
     stateDir: state_dir === undefined ? undefined : resolve(folder, state_dir),
     api: readApi(source, api.tokens_file, folder),
     history: {

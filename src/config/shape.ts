@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { LOG_LEVELS } from '../log.ts'
-import { boolean, duration, formatDuration, integer, settings, shown } from './fields.ts'
+import { LEVEL_NAMES, LOG_LEVELS } from '../log.ts'
+import { boolean, duration, formatDuration, integer, settings, shown, size } from './fields.ts'
 
 /** Timers of Node end at 2^31 - 1 ms; beyond it they fire at once. */
 const LONGEST = 24 * 86_400_000
@@ -71,6 +71,44 @@ export const collectorShape = {
 
 export const collectorSchema = settings(collectorShape)
 
+const PERIODS = [
+  { unit: 'd', length: 86_400_000, fitsInto: 0 },
+  { unit: 'h', length: 3_600_000, fitsInto: 24 },
+  { unit: 'm', length: 60_000, fitsInto: 60 },
+  { unit: 's', length: 1_000, fitsInto: 60 },
+] as const
+
+/** `6h` for 21600000: whole days, or a part of a day, an hour or a minute; undefined for any other time. */
+function rotationPeriod(ms: number): string | undefined {
+  const period = PERIODS.find(({ length }) => ms >= length && ms % length === 0)
+  if (period === undefined) return undefined
+  const count = ms / period.length
+  return period.fitsInto === 0 || period.fitsInto % count === 0 ? `${count}${period.unit}` : undefined
+}
+
+const logFile = settings({
+  path: name().describe(
+    "File that is written to; those that are done lie beside it. A relative path starts at this file's folder.",
+  ),
+  max_size: size()
+    .prefault('50MiB')
+    .refine((bytes) => bytes >= 1024, { error: 'expected a size from 1KiB' })
+    .describe('Beyond this size it is done, and a new one is begun.'),
+  every: duration()
+    .transform((ms, context) => {
+      const text = rotationPeriod(ms)
+      if (text !== undefined) return text
+      const expected = 'whole days, or a part of a day, an hour or a minute such as 6h or 15m'
+      context.addIssue({ code: 'custom', message: `expected ${expected}, got ${formatDuration(ms)}` })
+      return z.NEVER
+    })
+    .prefault('1d')
+    .describe('A new one is begun this often, by UTC.'),
+  max_files: integer(1).default(10).describe('Of those that are done so many are kept.'),
+  max_age: duration().prefault('30d').describe('Of those that are done older ones are deleted.'),
+  compress: boolean().default(true).describe('Those that are done are compressed with gzip.'),
+})
+
 /** The whole file, but for the collectors, whose keys depend on their kind. */
 export const fileSchema = settings({
   web: settings({
@@ -81,6 +119,11 @@ export const fileSchema = settings({
   }).prefault({}),
   log: settings({
     level: z.enum(LOG_LEVELS).default('info').describe('Lines below this level are not written.'),
+    level_names: z
+      .enum(LEVEL_NAMES)
+      .default('capitals')
+      .describe('capitals: DEBUG, INFO, WARNING, ERROR, CRITICAL; pino: debug, info, warn, error, fatal.'),
+    file: logFile.optional().describe('A file besides standard output. Read at the start only.'),
   }).prefault({}),
   state_dir: name()
     .optional()

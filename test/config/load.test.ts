@@ -57,7 +57,7 @@ describe('a valid configuration', () => {
   test('gets its defaults, variables and merged keys', () => {
     const { web, log, collectors } = loadValid()
     expect(web).toEqual({ host: '::1', port: 9979 })
-    expect(log).toEqual({ level: 'warning' })
+    expect(log).toEqual({ level: 'warning', levelNames: 'capitals', file: undefined })
     const [erp, development, fast, compare] = collectors
     expect(erp).toMatchObject({
       enabled: true,

@@ -9,7 +9,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   // a bad configuration, or an error in one line.
   main: [/^app$/, /^commands\//, /^config\/(fields|load|tokens)$/],
   app: [/^(collection|config|http|metrics|operations)\//, /^collectors\/connect\/fleets$/],
-  commands: [/^app$/, /^(clients|collection|collectors|config|http|metrics|operations)\//],
+  commands: [/^(app|log-file)$/, /^(clients|collection|collectors|config|http|metrics|operations)\//],
   'collectors/index': [/^collection\/collector$/, /^collectors\/[a-z0-9-]+\/index$/],
   // Of a kind: never another kind, never the engine that runs it.
   collectors: [
@@ -35,6 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   ],
   clock: [],
   log: [],
+  'log-file': [/^config\/load$/],
   types: [],
 }
 
