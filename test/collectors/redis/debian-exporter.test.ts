@@ -76,7 +76,7 @@ beforeAll(async () => {
   ])
   const [started, alone] = await Promise.all([
     startRedis({ settings: { replicaof: `127.0.0.1 ${primary.port}` } }),
-    startRedis({ settings: { 'cluster-enabled': 'yes' } }),
+    startRedis({ cluster: true }),
   ])
   replica = started
   node = alone

@@ -153,7 +153,7 @@ describe('Cluster', () => {
   let nodes: RedisPart[] = []
 
   beforeAll(async () => {
-    nodes = await Promise.all([0, 1, 2].map(() => startRedis({ settings: { 'cluster-enabled': 'yes' } })))
+    nodes = await Promise.all([0, 1, 2].map(() => startRedis({ cluster: true })))
     const ranges = [
       ['0', '5460'],
       ['5461', '10922'],
@@ -163,7 +163,9 @@ describe('Cluster', () => {
     for (const [i, node] of nodes.entries()) {
       await ask(node, 'CLUSTER', 'SET-CONFIG-EPOCH', String(i + 1))
       await ask(node, 'CLUSTER', 'ADDSLOTSRANGE', ...(ranges[i] ?? []))
-      if (node !== first) await ask(node, 'CLUSTER', 'MEET', '127.0.0.1', String(first?.port))
+      if (node !== first) {
+        await ask(node, 'CLUSTER', 'MEET', '127.0.0.1', String(first?.port), String(first?.busPort))
+      }
     }
     await waitFor('the cluster to be whole', async () => {
       const texts = await Promise.all(nodes.map((node) => ask(node, 'CLUSTER', 'INFO')))

@@ -12,6 +12,8 @@ export interface RedisOptions {
   readonly password?: string
   /** A configuration that it may rewrite: it is a Sentinel. */
   readonly sentinelFile?: string
+  /** It is a node of a cluster: its bus gets a port of its own, where its default would be anybody's. */
+  readonly cluster?: boolean
   /** As in `redis.conf`, by their names. */
   readonly settings?: Readonly<Record<string, string>>
   /** Files in PEM. It takes connections over TLS only, of clients with a certificate of `ca`. */
@@ -20,6 +22,8 @@ export interface RedisOptions {
 
 export interface RedisPart extends ProcessPart {
   readonly port: number
+  /** Of the cluster's bus, for CLUSTER MEET; undefined where it is no node of a cluster. */
+  readonly busPort: number | undefined
   /** With the password in it. */
   readonly url: string
 }
@@ -30,10 +34,12 @@ export async function startRedis({
   password,
   settings,
   sentinelFile,
+  cluster = false,
   tls,
 }: RedisOptions = {}): Promise<RedisPart> {
   const data = dataFolder('redis', folder)
   const port = await reservePort()
+  const busPort = cluster ? await reservePort() : undefined
   const credentials = password === undefined ? '' : `:${encodeURIComponent(password)}@`
   const url = `redis${tls ? 's' : ''}://${credentials}127.0.0.1:${port}`
   const ports: Record<string, string> = tls
@@ -45,20 +51,22 @@ export async function startRedis({
         'tls-key-file': tls.key,
       }
     : { port: String(port) }
+  const bus: Record<string, string> =
+    busPort === undefined ? {} : { 'cluster-enabled': 'yes', 'cluster-port': String(busPort) }
   const process = new TestbedProcess({
     name: 'redis',
     command: 'redis-server',
     args: [
       ...(sentinelFile === undefined ? [] : [sentinelFile, '--sentinel']),
       ...['--bind', '127.0.0.1', '--dir', data.path, '--daemonize', 'no', '--save', '', '--appendonly', 'no'],
-      ...Object.entries({ ...ports, ...settings }).flatMap(([name, value]) => [`--${name}`, value]),
+      ...Object.entries({ ...ports, ...bus, ...settings }).flatMap(([name, value]) => [`--${name}`, value]),
       ...(password === undefined ? [] : ['--requirepass', password]),
     ],
     logFile: join(data.path, 'redis.log'),
     ready: () => answersPing(url, tls),
   })
   const part = await startProcessPart(process, data)
-  return { ...part, port, url }
+  return { ...part, port, busPort, url }
 }
 
 async function answersPing(url: string, tls: RedisOptions['tls']): Promise<boolean> {
