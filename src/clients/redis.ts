@@ -62,10 +62,13 @@ export interface Shard {
 export class RedisRefusal extends Error {
   /** The first word of the answer: `NOPERM`, `WRONGTYPE`, `LOADING`, `ERR`. */
   readonly code: string
+  /** The right that its user lacks, as `ACL SETUSER` takes it: `+llen`, `%R~votes`; undefined where it is none. */
+  readonly lacks: string | undefined
 
-  constructor(message: string, code: string, cause: unknown) {
+  constructor(message: string, code: string, cause: unknown, lacks?: string) {
     super(message, { cause })
     this.code = code
+    this.lacks = lacks
   }
 }
 
@@ -217,59 +220,78 @@ async function together(
 
 function refusal(backend: string, command: Command, cause: Error): RedisRefusal {
   const code = cause.message.split(' ', 1)[0] ?? ''
-  return new RedisRefusal(
-    `${backend}: ${textOf(command)}: ${cause.message}${remedy(command, code, cause.message)}`,
-    code,
-    cause,
-  )
+  const lacks = code === 'NOPERM' ? rightFor(command, cause.message) : undefined
+  const orBefore = lacks?.startsWith('%') ? ', or ~ before Redis 7' : ''
+  const hint =
+    lacks !== undefined
+      ? ` (the user lacks ${lacks}${orBefore})`
+      : code === 'NOAUTH'
+        ? ' (give a username and a password)'
+        : ''
+  return new RedisRefusal(`${backend}: ${textOf(command)}: ${cause.message}${hint}`, code, cause, lacks)
 }
 
 /** What the administrator of an ACL has to add. */
-function remedy(command: Command, code: string, message: string): string {
-  if (code === 'NOAUTH') return ' (give a username and a password)'
-  if (code !== 'NOPERM') return ''
-  if (/\bkeys?\b/.test(message)) return ` (the user lacks %R~${keyOf(command)}, or ~ before Redis 7)`
+function rightFor(command: Command, message: string): string {
+  if (/\bkeys?\b/.test(message)) return `%R~${keyOf(command)}`
   const [name, subcommand] = command
   const isContainer = ['CONFIG', 'SLOWLOG', 'LATENCY', 'CLUSTER', 'XINFO'].includes(name)
-  return ` (the user lacks +${(isContainer ? `${name}|${subcommand}` : name).toLowerCase()})`
+  return `+${isContainer ? `${name}|${subcommand}` : name}`.toLowerCase()
+}
+
+/** Whether a server has answered, and does not do what a connection begins with. */
+export function isRedisRefusal(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  // Of several sentinels.
+  if (error instanceof AggregateError) return error.errors.some(isRedisRefusal)
+  const { ErrorReply } = library()
+  return error instanceof RedisRefusal || error instanceof ErrorReply || isRedisRefusal(error.cause)
 }
 
 /** Asks all sentinels where the master is; the first that knows has said it. */
 async function master(
-  { username, password, tls, database }: RedisAddress,
-  { master: name, addresses, ...credentials }: SentinelAddress,
+  { username, password, tls, database = 0 }: RedisAddress,
+  sentinel: SentinelAddress,
   signal: AbortSignal,
 ): Promise<Server> {
-  const backend = `redis sentinels at ${addresses.join(', ')}`
-  const clients: Client[] = []
-  const release = () => {
-    for (const client of clients.splice(0)) client.destroy()
-  }
+  const end = new AbortController()
+  const limited = AbortSignal.any([signal, end.signal])
   try {
-    return await call({ backend, request: `master ${name}`, signal, release }, () =>
-      Promise.any(
-        addresses.map(async (address) => {
-          const url = new URL(`redis://${address}`)
-          const at = { host: bare(url.hostname), port: Number(url.port), database: 0 }
-          const sentinel = newClient({ ...credentials, ...at, encrypted: credentials.tls !== undefined })
-          clients.push(sentinel)
-          await sentinel.connect()
-          const answer = await sentinel.sendCommand(['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name])
-          if (!Array.isArray(answer)) throw new Error(`${address} knows no master ${name}`)
-          const [host, port] = answer.map(String)
-          return {
-            host: host ?? '',
-            port: Number(port),
-            database: database ?? 0,
-            encrypted: tls !== undefined,
-            ...{ username, password, tls },
-          }
-        }),
-      ),
+    const { host, port } = await Promise.any(
+      sentinel.addresses.map((address) => masterBy(address, sentinel, limited)),
     )
+    return { host, port, database, encrypted: tls !== undefined, username, password, tls }
+  } catch (cause) {
+    throw new Error(reasonOf(cause), { cause })
   } finally {
-    release()
+    end.abort()
   }
+}
+
+/** Where one sentinel says that the master is. Rejects where it does not know it. */
+export async function masterBy(
+  address: string,
+  { master: name, addresses: _, ...credentials }: SentinelAddress,
+  signal: AbortSignal,
+): Promise<{ readonly host: string; readonly port: number }> {
+  const url = new URL(`redis://${address}`)
+  const at = { host: bare(url.hostname), port: Number(url.port), database: 0 }
+  const sentinel = newClient({ ...credentials, ...at, encrypted: credentials.tls !== undefined })
+  const release = () => sentinel.destroy()
+  const target = { backend: `redis sentinel at ${address}`, request: `master ${name}`, signal, release }
+  return await call(target, async () => {
+    try {
+      await sentinel.connect()
+      signal.throwIfAborted()
+      const answer = await sentinel.sendCommand(['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name])
+      if (!Array.isArray(answer)) throw new Error(`it knows no master ${name}`)
+      const [host, port] = answer.map(String)
+      return { host: host ?? '', port: Number(port) }
+    } finally {
+      // Once more, as `release` does not see to one that was still connecting.
+      sentinel.destroy()
+    }
+  })
 }
 
 function serverOf({ url: text = '', username, password, database, tls }: RedisAddress): Server {

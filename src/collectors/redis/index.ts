@@ -1,7 +1,9 @@
-import { connectRedis, type RedisAddress } from '../../clients/redis.ts'
+import { connectRedis } from '../../clients/redis.ts'
 import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
+import { addressOf } from './address.ts'
 import { metaKey, readBullmq } from './bullmq.ts'
 import { readCelery } from './celery.ts'
+import { checks } from './checks.ts'
 import { type Settings, settings } from './config.ts'
 import { addKeys, queueTypes } from './keys.ts'
 import * as metrics from './metrics.ts'
@@ -18,6 +20,7 @@ export const redis = defineCollector<Settings>({
   families: metrics.families,
   up: metrics.up,
   defaults: { interval: seconds(15), timeout: seconds(5) },
+  checks,
   longestWait: ({ scan, patterns, bullmq }) =>
     patterns.length + (bullmq?.patterns.length ?? 0) > 0 ? scan.max_time : 0,
   create({ queues, patterns, scan, bullmq, celery, sidekiq, cluster, ...connection }, { clock }) {
@@ -87,21 +90,3 @@ export const redis = defineCollector<Settings>({
 })
 
 const roleOf = ({ info }: ServerReading) => info.get('role')
-
-function addressOf({
-  url,
-  username,
-  password,
-  database,
-  tls,
-  sentinel,
-}: Pick<Settings, 'url' | 'username' | 'password' | 'database' | 'tls' | 'sentinel'>): RedisAddress {
-  return {
-    url: url?.reveal(),
-    username,
-    password: password?.reveal(),
-    database,
-    tls,
-    sentinel: sentinel && { ...sentinel, password: sentinel.password?.reveal() },
-  }
-}

@@ -88,7 +88,7 @@ export function addServer(batch: SampleBatch, { info, answers, refused }: Server
 }
 
 /** The lines `field:value` of INFO and CLUSTER INFO. */
-function fieldsOf(answer: string): Fields {
+export function fieldsOf(answer: string): Fields {
   const fields = new Map<string, string>()
   for (const [, name = '', value = ''] of answer.matchAll(/^([^#:\r\n]+):(.*?)\r?$/gm))
     fields.set(name, value)

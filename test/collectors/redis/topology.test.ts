@@ -7,6 +7,7 @@ import { type Authority, certificateAuthority } from '../../testbed/certificates
 import { temporaryFolder } from '../../testbed/part.ts'
 import { type RedisPart, startRedis } from '../../testbed/parts/redis.ts'
 import { waitFor } from '../../testbed/process.ts'
+import { checked, complaints } from '../check.ts'
 import { type Collecting, collecting } from '../collect.ts'
 
 let collector: Collecting | undefined
@@ -112,6 +113,22 @@ describe('Sentinel', () => {
   const portOf = (lines: readonly string[]) =>
     Number(/tcp_port="(\d+)"/.exec(lines.find((line) => line.startsWith('redis_instance_info')) ?? '')?.[1])
 
+  test('check tells of a sentinel that is away, and of a master that none knows', async () => {
+    const found = await checked(redis, settings())
+    expect(complaints(found)).toEqual({
+      'sentinel_knows_master 127.0.0.1:1': expect.stringContaining('ECONNREFUSED'),
+    })
+    expect(found[`sentinel_knows_master 127.0.0.1:${sentinel.port}`]?.message).toBe(
+      `votes is 127.0.0.1:${master.port}`,
+    )
+    const { sentinel: at } = settings()
+    expect(complaints(await checked(redis, { sentinel: { ...at, master: 'others' } }))).toEqual({
+      reachable: expect.stringMatching(
+        /it knows no master others.* → start the sentinels and the master, or/,
+      ),
+    })
+  })
+
   test('the master is found, and the new one after a failover', async () => {
     const its = collectorOf(settings())
     const lines = await its.run()
@@ -141,7 +158,7 @@ describe('Sentinel', () => {
     const { sentinel: at } = settings()
     const other = collectorOf({ sentinel: { ...at, master: 'others' } })
     await expect(other.run()).rejects.toThrow(
-      /^redis sentinels at .*: master others: .*knows no master others/,
+      /^redis sentinel at .*: master others: .*it knows no master others/,
     )
     await other.stop()
     const gone = collectorOf({ sentinel: { ...at, addresses: ['127.0.0.1:1'] } })
@@ -205,6 +222,14 @@ describe('Cluster', () => {
     expect(lines).toContain('redis_queue_scan_complete{target="test",pattern="?"} 1')
     expect(lines).toContain('redis_cluster_size{target="test"} 3')
 
+    const settings = { url: first?.url, cluster: true, queues: ['a', 'b'] }
+    const found = await checked(redis, settings)
+    expect(complaints(found)).toEqual({})
+    expect(found.cluster_whole?.message).toBe('cluster_state is ok, 16384 of 16384 slots are served')
+    expect(complaints(await checked(redis, { ...settings, cluster: false }))).toEqual({
+      cluster_setting: expect.stringContaining('queues on other nodes are not found → cluster: true'),
+    })
+
     await its.stop()
     await nodes[2]?.kill()
     const broken = collectorOf({ url: first?.url, cluster: true, queues: KEYS })
@@ -213,5 +238,10 @@ describe('Cluster', () => {
     expect(lengths(left).length).toBeLessThan(KEYS.length)
     const [part] = broken.failedParts
     expect(String(part?.cause)).toMatch(/redis at 127\.0\.0\.1:\d+: TYPE \w: /)
+    await ask(first as RedisPart, 'CLUSTER', 'DELSLOTS', '1')
+    await waitFor('the cluster to be no more whole', async () => {
+      const found = complaints(await checked(redis, settings))
+      return found.cluster_whole?.includes('cluster_state is fail, 16383 of 16384') ?? false
+    })
   })
 })
