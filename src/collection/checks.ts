@@ -76,6 +76,13 @@ export const versionSupported = required(
   'The backend is of a version that the collector can read.',
 )
 
+/** Of a backend that has several addresses, any of which is enough. */
+export const addressAnswers = advised(
+  'address_answers',
+  'Of several addresses each answers: while one does not, the others are asked.',
+  'address',
+)
+
 /** Written by the engine for every kind that has checks. */
 export const completed = required('completed', 'Every item could be looked at, within the timeout.')
 
@@ -193,6 +200,57 @@ export async function firstAnswer<T>(
   }
 }
 
+/** The same request to each of several addresses of one backend. */
+interface FirstRequests<T> extends Pick<FirstRequest<T>, 'isRefusal' | 'remedy'> {
+  readonly addresses: readonly string[]
+  ask(address: string): Promise<T>
+}
+
+/**
+ * As `firstAnswer`, where one address that answers is enough; the others are told as `addressAnswers`. The answers
+ * by address, in their order; none where none answers.
+ */
+export async function anyAnswer<T>(
+  report: CheckReport,
+  signal: AbortSignal,
+  { addresses, ask, isRefusal, remedy }: FirstRequests<T>,
+): Promise<ReadonlyMap<string, T>> {
+  const distinct = [...new Set(addresses)]
+  const asked = await Promise.allSettled(distinct.map((address) => ask(address)))
+  const answers = new Map<string, T>()
+  const failures = new Map<string, unknown>()
+  for (const [i, address] of distinct.entries()) {
+    const each = asked[i]
+    if (each?.status === 'fulfilled') answers.set(address, each.value)
+    else failures.set(address, each?.reason)
+  }
+  await firstAnswer(report, signal, {
+    async ask() {
+      if (answers.size > 0) return
+      const causes = [...failures.values()]
+      throw causes.find(isRefusal) ?? new Error(causes.map(textOf).join('; '))
+    },
+    isRefusal,
+    remedy,
+  })
+  if (answers.size === 0 || distinct.length === 1) return answers
+  for (const address of distinct) {
+    const cause = failures.get(address)
+    report.add(
+      addressAnswers,
+      answers.has(address)
+        ? { ok: true, message: 'it answers' }
+        : {
+            ok: false,
+            message: textOf(cause),
+            remedy: isRefusal(cause) ? remedy.authenticated : remedy.reachable,
+          },
+      address,
+    )
+  }
+  return answers
+}
+
 /** What `versionSupported` finds. */
 export const versionVerdict = (found: string, isSupported: boolean, oldest: string): Verdict =>
   isSupported
@@ -202,6 +260,12 @@ export const versionVerdict = (found: string, isSupported: boolean, oldest: stri
         message: `version ${found}; ${oldest} or later is expected`,
         remedy: 'upgrade it; what an older one lacks is not collected',
       }
+
+/** Of a version such as `7.6.0-ccs` whether it is `[7, 6]` or later. */
+export function isAtLeast(version: string, [major, minor]: readonly [number, number]): boolean {
+  const [itsMajor = 0, itsMinor = 0] = version.split('.').map((part) => Number.parseInt(part, 10))
+  return itsMajor > major || (itsMajor === major && itsMinor >= minor)
+}
 
 /** Names for a message: the first ones, and how many more there are. */
 export const named = (names: readonly string[], most = 10): string =>

@@ -9,6 +9,7 @@ import {
 } from '../../collection/collector.ts'
 import { addressOf } from './address.ts'
 import { StateChanges } from './changes.ts'
+import { checks } from './checks.ts'
 import { settings } from './config.ts'
 import { Details } from './details.ts'
 import { Failures } from './failures.ts'
@@ -26,6 +27,7 @@ export const connect = defineCollector({
   families: Object.values(metrics),
   up: metrics.up,
   defaults: { interval: seconds(15), timeout: seconds(10) },
+  checks,
   create(given, context) {
     const { teams } = given
     const cluster = connectKafkaConnect(() => addressOf(given))

@@ -11,11 +11,12 @@ export interface Meaning {
 /** Where no rule says anything. */
 const OTHERS = 'Lainnya'
 
+export const appliesTo = ({ match, name }: TeamRule, connector: string): boolean =>
+  name === undefined ? (match?.test(connector) ?? false) : name === connector
+
 /** By the rules of the configuration; the DBMS by class and connection where they do not say it. */
 export function meaningOf(connector: Connector, rules: readonly TeamRule[]): Meaning {
-  const rule = rules.find(({ match, name }) =>
-    name === undefined ? match?.test(connector.name) : name === connector.name,
-  )
+  const rule = rules.find((each) => appliesTo(each, connector.name))
   return {
     dbms: rule?.dbms ?? dbmsOf(connector),
     team: rule?.team ?? OTHERS,

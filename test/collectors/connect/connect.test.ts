@@ -8,7 +8,9 @@ import { type ConnectPart, startConnect } from '../../testbed/parts/connect.ts'
 import { type KafkaPart, startKafka } from '../../testbed/parts/kafka.ts'
 import { reservePort } from '../../testbed/ports.ts'
 import { waitFor } from '../../testbed/process.ts'
+import { checked, complaints } from '../check.ts'
 import { type Collecting, collecting } from '../collect.ts'
+import { startStandIn } from './stand-in.ts'
 
 let kafka: KafkaPart
 let worker: ConnectPart
@@ -141,6 +143,72 @@ describe('something else behind the URL', () => {
     expect(seen).toEqual(['Basic bW9uaXRvcjpwYXNz', 'Bearer abc'])
     await basic.stop()
     await bearer.stop()
+  })
+})
+
+describe('check', () => {
+  test('a cluster that is as it should be has nothing to complain of', async () => {
+    const found = await checked(connect, {
+      urls: worker.url,
+      teams: [{ match: '^li', team: 'Finance' }],
+      self_healing: { connectors: ['^lines$'] },
+    })
+    expect(complaints(found)).toEqual({})
+    expect(Object.keys(found)).toEqual([
+      'reachable',
+      'authenticated',
+      'version_supported',
+      'connectors_there',
+      'rule_applies ^li',
+      'self_healing_applies ^lines$',
+      'completed',
+    ])
+  })
+
+  test('rules that match nothing are named, with the connectors that there are', async () => {
+    const settings = {
+      urls: worker.url,
+      teams: [{ name: 'line', team: 'Finance' }, { match: '^erp-', team: 'Finance' }, { match: '^erp-' }],
+      self_healing: { connectors: ['^erp-'] },
+    }
+    const nothing = (key: string) =>
+      `false: it matches no connector; there are lines → correct it, or take it out of ${key}`
+    expect(complaints(await checked(connect, settings))).toEqual({
+      'rule_applies line': nothing('teams'),
+      'rule_applies ^erp-': nothing('teams'),
+      'self_healing_applies ^erp-': nothing('self_healing.connectors'),
+    })
+  })
+
+  test('several workers: one that is away is advice, one of another cluster is not', async () => {
+    const away = `http://127.0.0.1:${await reservePort()}`
+    const other = await startStandIn()
+    expect(complaints(await checked(connect, { urls: [worker.url, away] }))).toEqual({
+      [`address_answers ${away}`]: expect.stringContaining('ECONNREFUSED'),
+    })
+    expect(complaints(await checked(connect, { urls: [worker.url, other.url] }))).toEqual({
+      same_cluster: expect.stringMatching(
+        /^false: http:.* of Kafka .*; http:.* of Kafka k → give each cluster a collector of its own/,
+      ),
+    })
+    other.answer = (path) =>
+      path === '/'
+        ? { status: 200, body: { version: '2.2.1', commit: 'c', kafka_cluster_id: 'k' } }
+        : undefined
+    expect(complaints(await checked(connect, { urls: other.url, teams: [{ name: 'lines' }] }))).toEqual({
+      version_supported: expect.stringContaining('version 2.2.1; 2.3 or later is expected'),
+      connectors_there: expect.stringContaining('it has no connector → create one'),
+    })
+    other.answer = (path) => (path === '/' ? undefined : { status: 403, body: { message: 'not you' } })
+    expect(complaints(await checked(connect, { urls: other.url }))).toEqual({
+      authenticated: expect.stringMatching(
+        /status 403: .*not you.* → correct username and password, or token/,
+      ),
+    })
+    await other.close()
+    expect(complaints(await checked(connect, { urls: [away, other.url] }))).toEqual({
+      reachable: expect.stringMatching(/ECONNREFUSED.*ECONNREFUSED.* → start the worker, or correct urls/),
+    })
   })
 })
 
