@@ -19,3 +19,5 @@ export const settings = settingsWithSecrets(
   },
   { optional: ['password'] },
 )
+
+export type Settings = z.output<typeof settings>

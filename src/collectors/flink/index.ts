@@ -1,8 +1,10 @@
 import { within } from '../../clients/call.ts'
-import { connectFlink, type FlinkJob } from '../../clients/flink.ts'
+import { connectFlink } from '../../clients/flink.ts'
 import { defineCollector, seconds } from '../../collection/collector.ts'
+import { addressOf } from './address.ts'
+import { checks } from './checks.ts'
 import { settings } from './config.ts'
-import { Jobs } from './jobs.ts'
+import { Jobs, newestOfEachName } from './jobs.ts'
 import * as metrics from './metrics.ts'
 
 /** The states of jobs that Flink knows. */
@@ -28,8 +30,10 @@ export const flink = defineCollector({
   families: Object.values(metrics),
   up: metrics.up,
   defaults: { interval: seconds(15), timeout: seconds(10) },
-  create({ urls, username, password, tls, max_jobs }, { clock, timeout }) {
-    const cluster = connectFlink(() => ({ urls, username, password: password?.reveal(), tls }))
+  checks,
+  create(given, { clock, timeout }) {
+    const { max_jobs } = given
+    const cluster = connectFlink(() => addressOf(given))
     const jobs = new Jobs(cluster)
     return {
       async collect(batch, signal) {
@@ -58,12 +62,3 @@ export const flink = defineCollector({
     }
   },
 })
-
-/** The job that was started last of each name, the newest first: Flink lists those that have ended, too. */
-function newestOfEachName(jobs: readonly FlinkJob[]): readonly FlinkJob[] {
-  const byName = new Map<string, FlinkJob>()
-  for (const job of jobs.toSorted((a, b) => b.startedAt - a.startedAt)) {
-    if (!byName.has(job.name)) byName.set(job.name, job)
-  }
-  return [...byName.values()]
-}

@@ -213,3 +213,12 @@ async function inTurn<T, R>(items: readonly T[], ask: (item: T) => Promise<R>): 
   for (const item of items) answers.push(await ask(item))
   return answers
 }
+
+/** The job that was started last of each name, the newest first: Flink lists those that have ended, too. */
+export function newestOfEachName(jobs: readonly FlinkJob[]): readonly FlinkJob[] {
+  const byName = new Map<string, FlinkJob>()
+  for (const job of jobs.toSorted((a, b) => b.startedAt - a.startedAt)) {
+    if (!byName.has(job.name)) byName.set(job.name, job)
+  }
+  return [...byName.values()]
+}

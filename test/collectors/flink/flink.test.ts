@@ -9,6 +9,7 @@ import { temporaryFolder } from '../../testbed/part.ts'
 import { type FlinkPart, startFlink } from '../../testbed/parts/flink.ts'
 import { reservePort } from '../../testbed/ports.ts'
 import { waitFor } from '../../testbed/process.ts'
+import { checked, complaints } from '../check.ts'
 import { type Collecting, collecting } from '../collect.ts'
 
 let part: FlinkPart
@@ -301,6 +302,52 @@ describe('behind a proxy', () => {
     expect(numberOf(lines, 'exceptions_total', 'fails', NO_PLACE)).toBe(1)
     // Two for all; for each of five that run four, one for each vertex that is not the last, and three within the chained.
     expect(requests.length).toBeLessThanOrEqual(2 + 5 * 4 + 4 + 3 + 1)
+  })
+})
+
+describe('check', () => {
+  test('a job without checkpoints is named; one JobManager that answers is enough', async () => {
+    const away = `http://127.0.0.1:${await reservePort()}`
+    let found = await checked(flink, { urls: [away, part.url] })
+    await waitFor('both jobs to run', async () => {
+      found = await checked(flink, { urls: [away, part.url] })
+      return ['orders', 'chained'].every((job) => `checkpoints_enabled ${job}` in found)
+    })
+    expect(complaints(found)).toEqual({
+      [`address_answers ${away}`]: expect.stringMatching(/ECONNREFUSED.* → start the JobManager, or correct/),
+      'checkpoints_enabled chained': expect.stringContaining('it makes none → set execution.checkpointing'),
+    })
+    expect(found).toMatchObject({
+      version_supported: { message: 'version 2.3.0' },
+      'checkpoints_enabled orders': { ok: true, message: 'every 1 s' },
+    })
+    // What has ended is asked for nothing.
+    expect(found).not.toHaveProperty(['checkpoints_enabled fails'])
+  })
+
+  test('jobs beyond max_jobs are told', async () => {
+    expect(complaints(await checked(flink, { urls: part.url, max_jobs: 1 }))).toMatchObject({
+      jobs_within_max_jobs: expect.stringMatching(/: 7 jobs, of which the newest 1 are .* → max_jobs: 7/),
+    })
+  })
+
+  test('a refusal, an old version, and no answer', async () => {
+    const refusing = await serve((_, response) => response.writeHead(401).end())
+    expect(complaints(await checked(flink, { urls: refusing }))).toEqual({
+      authenticated: expect.stringMatching(/status 401: → correct username and password|status 401/),
+    })
+    const old = { taskmanagers: 1, 'slots-total': 1, 'slots-available': 1, 'flink-version': '1.12.7' }
+    const ancient = await serve((request, response) =>
+      response.end(JSON.stringify(request.url === '/overview' ? old : { jobs: [] })),
+    )
+    expect(complaints(await checked(flink, { urls: ancient }))).toEqual({
+      version_supported: expect.stringContaining('version 1.12.7; 1.13 or later is expected'),
+    })
+    const away = `http://127.0.0.1:${await reservePort()}`
+    const hanging = await serve(() => {})
+    expect(complaints(await checked(flink, { urls: [away, hanging] }, 2_000))).toEqual({
+      reachable: expect.stringMatching(/ECONNREFUSED.*; flink at .*no answer within 1000 ms.* → start the/),
+    })
   })
 })
 
