@@ -12,6 +12,7 @@ import { connectorRoutes } from './http/api/connectors.ts'
 import { driftRoutes } from './http/api/drift.ts'
 import { environmentRoutes } from './http/api/environments.ts'
 import { failureRoutes } from './http/api/failures.ts'
+import { hostReader } from './http/host.ts'
 import { httpServer } from './http/server.ts'
 import { type Log, redact } from './log.ts'
 import { Exposition } from './metrics/exposition.ts'
@@ -57,7 +58,8 @@ export async function startApp(
   let config = initial
   let instances = new Map<string, Instance>()
   const secrets = () => config.secrets.flatMap((secret) => secret.known ?? [])
-  const describe = (error: unknown) => redact(errorLine(error), secrets())
+  const clean = (text: string) => redact(text, secrets())
+  const describe = (error: unknown) => clean(errorLine(error))
   const storeLogger = log.child({ logger: 'store' })
   const notKept = (error: unknown) =>
     storeLogger.error({ error }, 'the database of failures and operations does not work')
@@ -102,20 +104,24 @@ export async function startApp(
 
   const present = () => [...instances.values()]
 
+  const readHost = hostReader(initial.stateDir ?? process.cwd())
+  let host = await readHost()
+
   const server = httpServer({
     version,
     clock,
     exposition,
     instances: present,
     describe,
-    folder: process.cwd(),
+    clean,
+    host: () => host,
     api: {
       routes: [
         ...failureRoutes({ log: failureLog, audit }),
         ...auditRoutes(audit),
-        ...collectorRoutes({ instances: present, describe }),
-        ...checkRoutes({ instances: present, clean: (text) => redact(text, secrets()) }),
-        ...driftRoutes({ instances: present, clean: (text) => redact(text, secrets()) }),
+        ...collectorRoutes({ instances: present, describe, clean }),
+        ...checkRoutes({ instances: present, clean }),
+        ...driftRoutes({ instances: present, clean }),
         ...connectorRoutes({
           fleets,
           clock,
@@ -129,7 +135,7 @@ export async function startApp(
       hasTokens: () => config.api.tokens !== undefined,
       audit,
     },
-    lifecycle: { enabled: () => config.enableLifecycle, instances: present, describe, reload },
+    lifecycle: { enabled: () => config.enableLifecycle, instances: present, describe, clean, reload },
   })
   const port = await listen(server, initial.web)
 
@@ -170,6 +176,7 @@ export async function startApp(
     await refresh()
   }
   const refresh = async () => {
+    host = await readHost()
     exposition.setOwn(await own.text())
     await exposition.publish()
   }
@@ -231,10 +238,10 @@ function logEvents(log: Log): InstanceEvents {
     failed: (instance, reason, error) =>
       logger.warning({ ...context(instance), reason, error }, 'collection failed'),
     recovered: (instance) => logger.info(context(instance), 'collection works again'),
-    found: (instance, { labels, alarm }) => {
-      const about = { ...context(instance), ...labels }
-      if (alarm) logger.warning({ ...about, ...alarm }, 'found a difference')
-      else logger.info(about, 'the difference is gone')
+    found: (instance, labels, { words, about }, isOver) => {
+      const subject = { ...context(instance), ...labels }
+      if (isOver) logger.info(subject, words.ends)
+      else logger.warning({ ...subject, ...about }, words.begins)
     },
     checked: (instance, { check, subject, ok, message, remedy }) => {
       const about = { ...context(instance), check: check.name, ...(subject === '' ? {} : { subject }) }

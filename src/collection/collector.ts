@@ -4,6 +4,7 @@ import type { Distribution } from '../metrics/distribution.ts'
 import type { Family, Histogram } from '../metrics/family.ts'
 import type { Sample } from '../metrics/family-series.ts'
 import type { KindChecks } from './checks.ts'
+import type { Health, KindHealth, LastRun } from './health.ts'
 
 /** Where one run of a collector writes the present truth. */
 export interface SampleBatch {
@@ -33,6 +34,8 @@ export interface Collector {
   collect(batch: SampleBatch, signal: AbortSignal): Promise<void>
   /** What is known beyond the series after the last run that ended well. */
   findings?(): readonly Finding[]
+  /** For `/health`, after the findings of each run that ended well. Asks nobody, throws never, and costs little. */
+  health?(last: LastRun): Health
   /** Closes connections. May be called twice, and before `start`. */
   stop?(): Promise<void>
 }
@@ -43,8 +46,18 @@ export interface Finding {
   readonly labels: Readonly<Record<string, string>>
   /** For the API, as JSON. */
   readonly details: Readonly<Record<string, unknown>>
-  /** For the log, as JSON, when it begins, changes or ends; undefined where nothing is wrong. */
-  readonly alarm: Readonly<Record<string, unknown>> | undefined
+  /** Undefined where nothing is wrong. */
+  readonly alarm: Alarm | undefined
+}
+
+/** A finding that is a problem: a line in the log when it begins, changes and ends, and the check is degraded. */
+export interface Alarm {
+  /** In one line, for `/health`. */
+  readonly problem: string
+  /** What the log says when it begins or changes, and when it is over. */
+  readonly words: { readonly begins: string; readonly ends: string }
+  /** For the log, as JSON, beside the labels. */
+  readonly about: Readonly<Record<string, unknown>>
 }
 
 export interface CollectorContext {
@@ -148,8 +161,7 @@ export interface DeclaredFamily {
 export interface CollectorKind<Settings = unknown> {
   /** The same as the folder's name. */
   readonly kind: string
-  /** The kind's check in `/health`: its key, and the name that messages use. */
-  readonly health: { readonly key: string; readonly title: string }
+  readonly health: KindHealth
   /** The kind's own keys in the configuration, strict. */
   readonly settings: ZodType<Settings>
   /** Milliseconds that a run of these settings may spend waiting: its timeout has to be longer. */

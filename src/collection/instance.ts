@@ -5,6 +5,7 @@ import type { Family } from '../metrics/family.ts'
 import { BackgroundChecks, type LastChecks } from './background-checks.ts'
 import type { CheckResult } from './checks.ts'
 import {
+  type Alarm,
   type Collector,
   type CollectorKind,
   type FailureReporter,
@@ -12,6 +13,7 @@ import {
   familiesOf,
   type KeptState,
 } from './collector.ts'
+import { type Health, LastRun } from './health.ts'
 import { stateInMemory } from './kept-state.ts'
 import * as metrics from './run-metrics.ts'
 import { nextTime, phase, type Schedule } from './schedule.ts'
@@ -60,8 +62,8 @@ export interface InstanceEvents {
   failed(instance: Instance, reason: FailureReason, error: unknown): void
   recovered(instance: Instance): void
   partsFailed(instance: Instance, parts: InstanceState['failedParts']): void
-  /** It alarms for the first time, or of something else than before; without an alarm: it does no more. */
-  found?(instance: Instance, finding: Pick<Finding, 'labels' | 'alarm'>): void
+  /** It alarms for the first time, or of something else than before; or it does no more. */
+  found?(instance: Instance, labels: Finding['labels'], alarm: Alarm, isOver: boolean): void
   /** An item of the background checks begins to fail, or has failed and is good again. */
   checked?(instance: Instance, result: CheckResult): void
   /** Samples of a run were not taken, and those of the run before were. By family. */
@@ -106,8 +108,9 @@ export class Instance {
   #isDropping = false
   readonly #dropped = { limit: 0, duplicate: 0, invalid: 0 }
   #findings: readonly Finding[] = []
-  /** By the labels of a finding: what it alarmed of, as JSON. */
-  #alarms: ReadonlyMap<string, string> = new Map()
+  /** By the labels of a finding, as JSON. */
+  #alarms: ReadonlyMap<string, { readonly labels: Finding['labels']; readonly alarm: Alarm }> = new Map()
+  #health: Health = { details: undefined, problems: [] }
   #state: InstanceState = {
     running: false,
     success: undefined,
@@ -165,6 +168,11 @@ export class Instance {
   /** What the last run that ended well knew beyond its series, for as long as these are shown. */
   get findings(): readonly Finding[] {
     return this.#expired ? [] : this.#findings
+  }
+
+  /** What the last run said of its backend, beyond that it answers; undefined unless that ended well. */
+  get health(): Health | undefined {
+    return this.#state.success ? this.#health : undefined
   }
 
   /** What its background checks last found. */
@@ -360,6 +368,7 @@ export class Instance {
       failedParts: batch.failedParts,
     })
     this.#takeFindings(this.#collector.findings?.() ?? [])
+    this.#takeHealth()
     if (before.success === false) this.#events.recovered(this)
     if (batch.failedParts.length > 0 && before.failedParts.length === 0) {
       this.#events.partsFailed(this, batch.failedParts)
@@ -369,19 +378,26 @@ export class Instance {
 
   #takeFindings(findings: readonly Finding[]): void {
     const before = this.#alarms
-    const alarming = findings.filter(({ alarm }) => alarm !== undefined)
+    const alarms = new Map<string, { readonly labels: Finding['labels']; readonly alarm: Alarm }>()
+    for (const { labels, alarm } of findings) {
+      if (!alarm) continue
+      const key = JSON.stringify(labels)
+      alarms.set(key, { labels, alarm })
+      const isNew = JSON.stringify(before.get(key)?.alarm.about) !== JSON.stringify(alarm.about)
+      if (isNew) this.#events.found?.(this, labels, alarm, false)
+    }
     this.#findings = findings
-    this.#alarms = new Map(
-      alarming.map(({ labels, alarm }) => [JSON.stringify(labels), JSON.stringify(alarm)]),
-    )
-    for (const finding of alarming) {
-      const key = JSON.stringify(finding.labels)
-      if (before.get(key) !== this.#alarms.get(key)) this.#events.found?.(this, finding)
+    this.#alarms = alarms
+    for (const [key, { labels, alarm }] of before) {
+      if (!alarms.has(key)) this.#events.found?.(this, labels, alarm, true)
     }
-    for (const key of before.keys()) {
-      if (this.#alarms.has(key)) continue
-      this.#events.found?.(this, { labels: JSON.parse(key), alarm: undefined })
-    }
+  }
+
+  #takeHealth(): void {
+    const last = new LastRun((family, value) => this.#own.of(family, value))
+    const { details, problems = [] } = this.#collector.health?.(last) ?? {}
+    const found = [...this.#alarms.values()].map(({ alarm }) => alarm.problem)
+    this.#health = { details, problems: [...problems, ...found] }
   }
 
   async #fail(reason: FailureReason, error: unknown): Promise<void> {

@@ -24,6 +24,7 @@ const collector = z.looseObject({
   next_run: z.string().optional(),
   last_duration_seconds: z.number().optional(),
   error: z.string().optional(),
+  problems: z.array(z.string()).default([]),
   failed_parts: z.array(z.object({ error: z.string() })),
   series: z.number(),
 })
@@ -91,7 +92,7 @@ function print(collectors: readonly Collector[], { json, watch }: StatusOptions)
   ]
   const table = plainTable(heads, (column) => column === 7 || column === 8)
   for (const each of collectors) {
-    const error = each.error ?? each.failed_parts[0]?.error ?? ''
+    const error = each.error ?? each.problems[0] ?? each.failed_parts[0]?.error ?? ''
     table.push([
       each.collector,
       each.target,
@@ -109,9 +110,10 @@ function print(collectors: readonly Collector[], { json, watch }: StatusOptions)
   process.stdout.write(`${table.toString()}\n`)
 }
 
-function stateOf({ enabled, success, failed_parts }: Collector): string {
+function stateOf({ enabled, success, problems, failed_parts }: Collector): string {
   if (!enabled) return 'off'
   if (success === undefined) return 'waiting'
   if (!success) return 'failed'
+  if (problems.length > 0) return 'degraded'
   return failed_parts.length > 0 ? 'in part' : 'ok'
 }

@@ -6,7 +6,8 @@ export interface HostUsage {
   /** `usageRatio`: over the last stretch between two readings; undefined before the second. */
   readonly cpu: { count: number; usageRatio: number | undefined; loadAverage: number[] }
   readonly memory: { totalBytes: number; availableBytes: number }
-  readonly disk: { path: string; sizeBytes: number; availableBytes: number }
+  /** Undefined where it cannot be read. */
+  readonly disk: { path: string; sizeBytes: number; availableBytes: number } | undefined
   readonly process: { residentBytes: number; heapUsedBytes: number; cpuSeconds: number }
 }
 
@@ -15,7 +16,7 @@ interface CpuTimes {
   readonly total: number
 }
 
-/** Reads the machine's state; each reading's CPU ratio is that since the reading before it. */
+/** Reads the machine's state, and the disk of `path`; each reading's CPU ratio is that since the reading before it. */
 export function hostReader(path: string): () => Promise<HostUsage> {
   let last: CpuTimes | undefined
   return async () => {
@@ -25,19 +26,27 @@ export function hostReader(path: string): () => Promise<HostUsage> {
         ? undefined
         : (now.busy - last.busy) / (now.total - last.total)
     last = now
-    const disk = await statfs(path)
     const own = process.memoryUsage()
     const cpu = process.cpuUsage()
     return {
       cpu: { count: cpus().length, usageRatio, loadAverage: loadavg() },
       memory: { totalBytes: totalmem(), availableBytes: freemem() },
-      disk: { path, sizeBytes: disk.blocks * disk.bsize, availableBytes: disk.bavail * disk.bsize },
+      disk: await readDisk(path),
       process: {
         residentBytes: own.rss,
         heapUsedBytes: own.heapUsed,
         cpuSeconds: (cpu.user + cpu.system) / 1e6,
       },
     }
+  }
+}
+
+async function readDisk(path: string): Promise<HostUsage['disk']> {
+  try {
+    const { blocks, bavail, bsize } = await statfs(path)
+    return { path, sizeBytes: blocks * bsize, availableBytes: bavail * bsize }
+  } catch {
+    return undefined
   }
 }
 

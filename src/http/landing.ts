@@ -10,18 +10,21 @@ export function landingPage(
   instances: readonly Instance[],
   describe: (error: unknown) => string,
 ): string {
-  const rows = instances.map(({ settings, state }) => {
+  const rows = instances.map(({ settings, state, health }) => {
+    const [problem] = health?.problems ?? []
     const result = !settings.enabled
       ? 'off'
       : state.success === undefined
         ? 'waiting'
         : state.success
-          ? state.failedParts.length > 0
-            ? 'in part'
-            : 'ok'
+          ? problem !== undefined
+            ? 'degraded'
+            : state.failedParts.length > 0
+              ? 'in part'
+              : 'ok'
           : 'failed'
     const error =
-      state.success === false ? describe(state.error) : describe(state.failedParts[0]?.cause ?? '')
+      state.success === false ? describe(state.error) : describe(problem ?? state.failedParts[0]?.cause ?? '')
     const { kind, target, labels, interval } = settings
     const cells = [
       kind.kind,
@@ -62,7 +65,7 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top }
 .ok td:nth-child(4) { color: #1a7f37 } .failed td:nth-child(4) { color: #cf222e; font-weight: 600 }
-.in-part td:nth-child(4) { color: #9a6700 } .off td { color: #888 }
+.in-part td:nth-child(4), .degraded td:nth-child(4) { color: #9a6700 } .off td { color: #888 }
 </style>
 </head>
 <body>

@@ -5,6 +5,7 @@ export interface LifecycleInput {
   readonly enabled: () => boolean
   readonly instances: () => readonly Instance[]
   readonly describe: (error: unknown) => string
+  readonly clean: (text: string) => string
   /** Loads the configuration anew; its faults where it was refused. */
   readonly reload: () => Promise<readonly string[]>
 }
@@ -32,7 +33,7 @@ export async function reload({ enabled, reload }: LifecycleInput): Promise<Answe
  * its own. 200 with how each came out, after it has; 202 at once with `?wait=false`.
  */
 export async function collect(
-  { enabled, instances, describe }: LifecycleInput,
+  { enabled, instances, describe, clean }: LifecycleInput,
   query: URLSearchParams,
 ): Promise<Answer> {
   if (!enabled()) return OFF
@@ -49,5 +50,8 @@ export async function collect(
   const runs = Promise.allSettled(chosen.map((instance) => instance.collectNow()))
   if (query.get('wait') === 'false') return { status: 202, body: { status: 'started' } }
   await runs
-  return { status: 200, body: { items: chosen.map((instance) => collectorView(instance, describe)) } }
+  return {
+    status: 200,
+    body: { items: chosen.map((instance) => collectorView(instance, { describe, clean })) },
+  }
 }

@@ -6,7 +6,7 @@ import type { Instance } from '../collection/instance.ts'
 import type { Exposition } from '../metrics/exposition.ts'
 import { type ApiInput, api } from './api.ts'
 import { detailedHealthOf, healthOf } from './health.ts'
-import { hostReader } from './host.ts'
+import type { HostUsage } from './host.ts'
 import { landingPage } from './landing.ts'
 import { collect, type LifecycleInput, reload } from './lifecycle.ts'
 
@@ -17,8 +17,10 @@ export interface HttpInput {
   readonly instances: () => readonly Instance[]
   /** An error and its causes as one line without secrets. */
   readonly describe: (error: unknown) => string
-  /** The folder whose disk `/health/detailed` speaks of. */
-  readonly folder: string
+  /** Takes secrets out of a text. */
+  readonly clean: (text: string) => string
+  /** The machine as it was last read. */
+  readonly host: () => HostUsage
   readonly api: ApiInput
   readonly lifecycle: LifecycleInput
 }
@@ -29,9 +31,8 @@ type Handler = (request: IncomingMessage, response: ServerResponse, url: URL) =>
 
 /** Every path that the daemon answers. None of them asks a backend. */
 export function httpServer(input: HttpInput): Server {
-  const { clock, exposition, instances, describe, version } = input
+  const { clock, exposition, instances, describe, clean, version } = input
   const startedAt = clock.monotonic()
-  const readHost = hostReader(input.folder)
   const answerApi = api(input.api)
 
   const routes: Readonly<Record<string, Handler>> = {
@@ -69,7 +70,7 @@ export function httpServer(input: HttpInput): Server {
     },
 
     '/health': (_, response) =>
-      sendJson(response, 200, healthOf({ instances: instances(), now: clock.now(), describe })),
+      sendJson(response, 200, healthOf({ instances: instances(), now: clock.now(), describe, clean })),
 
     // That it answers shows that the event loop turns.
     '/health/live': (_, response) => sendJson(response, 200, { status: 'alive' }),
@@ -84,16 +85,16 @@ export function httpServer(input: HttpInput): Server {
       else sendJson(response, 503, { status: 'not ready', waiting_for: waiting })
     },
 
-    '/health/detailed': async (_, response) => {
-      const host = await readHost()
+    '/health/detailed': (_, response) => {
       const answer = detailedHealthOf({
         instances: instances(),
         now: clock.now(),
         describe,
+        clean,
         version,
         uptimeSeconds: (clock.monotonic() - startedAt) / 1000,
         series: exposition.current.series,
-        host,
+        host: input.host(),
       })
       sendJson(response, 200, answer)
     },

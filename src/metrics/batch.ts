@@ -67,6 +67,11 @@ export class InstanceSeries {
     }
   }
 
+  /** Of one family, as of the last commit, or only those of this value; without the instance's labels. */
+  of(family: Family, only?: number): Iterable<Sample> {
+    return this.#byFamily.get(family)?.samples(family.name, only) ?? []
+  }
+
   begin(): RunBatch {
     this.#run++
     for (const series of this.#byFamily.values()) series.begin(this.#run)

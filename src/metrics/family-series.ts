@@ -91,15 +91,16 @@ export class FamilySeries {
     return this.#chunks.map((chunk) => chunk.block)
   }
 
-  /** Of the last commit, those called `name`; without the instance's labels. */
-  *samples(name: string): Generator<Sample> {
+  /** Of the last commit, those called `name`, or only those of this value; without the instance's labels. */
+  *samples(name: string, only?: number): Generator<Sample> {
     if (!name.startsWith(this.family.name)) return
     const suffix = name.slice(this.family.name.length)
     for (const slot of this.#order) {
-      if (this.#suffixOf(slot) !== suffix) continue
+      const value = this.#values[slot] ?? 0
+      if ((only !== undefined && value !== only) || this.#suffixOf(slot) !== suffix) continue
       const labels = this.#labelsOf(slot)
       if (suffix === '_sum' || suffix === '_count') delete labels.le
-      yield { labels, value: this.#values[slot] ?? 0 }
+      yield { labels, value }
     }
   }
 

@@ -1,3 +1,5 @@
+import { expect } from 'vitest'
+import { z } from 'zod'
 import { type Clock, systemClock } from '../../src/clock.ts'
 import {
   type CollectorKind,
@@ -5,6 +7,7 @@ import {
   familiesOf,
   type KeptState,
 } from '../../src/collection/collector.ts'
+import { type Health, LastRun } from '../../src/collection/health.ts'
 import { stateInMemory } from '../../src/collection/kept-state.ts'
 import { InstanceSeries } from '../../src/metrics/batch.ts'
 import { Exposition } from '../../src/metrics/exposition.ts'
@@ -25,6 +28,8 @@ export interface Collecting {
   }[]
   /** What it knows beyond its series. */
   findings(): readonly Finding[]
+  /** What the last run says for `/health`; fits the shape that the kind declares, or throws. */
+  health(): Health
   stop(): Promise<void>
 }
 
@@ -81,6 +86,15 @@ export function collecting<S>(
         .sort()
     },
     findings: () => collector.findings?.() ?? [],
+    health() {
+      const last = new LastRun((family, value) => instance.of(family, value))
+      const { details, problems = [] } = collector.health?.(last) ?? {}
+      const shape = kind.health.details ?? z.undefined()
+      // As it is in the answer: what is undefined is not there.
+      const answered = details === undefined ? undefined : JSON.parse(JSON.stringify(details))
+      expect(shape.parse(answered)).toEqual(answered)
+      return { details: answered, problems }
+    },
     stop: async () => {
       await collector.stop?.()
     },

@@ -219,21 +219,34 @@ test('the API tells what the last run found, and the log when it begins and ends
     expect(await asked('/api/v1/drift?differs=maybe')).toMatchObject({
       error: 'differs: expected true or false',
     })
-    expect(await daemon.get('/api/v1/drift')).not.toContain(SECRET)
+    for (const path of ['/api/v1/drift', '/health', '/health/detailed', '/'])
+      expect(await daemon.get(path)).not.toContain(SECRET)
+    expect(await asked('/health')).toMatchObject({
+      checks: {
+        drift: {
+          status: 'degraded',
+          message: expect.stringMatching(
+            /^Drift is degraded: table notes of alpha: rows confirmed to differ: 1; row difference: 1 and \d+ more$/,
+          ),
+        },
+      },
+    })
 
     await inSink(`INSERT INTO notes VALUES ('${SECRET}', 'alpha', '2026-01-01')`)
     await waitFor(
       'the repair',
       async () => (await asked('/api/v1/drift?differs=true&table=notes')).total === 0,
     )
+    const found = daemon.log().filter(({ level }) => level === 'WARNING')
     const differences = daemon.log().filter(({ message }) => /difference/.test(String(message)))
     const lines = differences.filter(({ table }) => table === 'notes')
     expect(lines).toMatchObject([
       { level: 'WARNING', collector: 'drift', table: 'notes', tenant: 'alpha', differing_rows: 1 },
       { level: 'INFO', message: 'the difference is gone', table: 'notes', tenant: 'alpha' },
     ])
-    expect(differences).toContainEqual(expect.objectContaining({ assertion: 'named', violations: '2' }))
-    expect(differences.filter((line) => 'sample' in line)).toEqual([])
+    const violated = { message: 'an assertion is violated', assertion: 'named', violations: '2' }
+    expect(found).toContainEqual(expect.objectContaining(violated))
+    expect(found.filter((line) => 'sample' in line)).toEqual([])
     expect(daemon.output()).not.toContain(SECRET)
   } finally {
     await daemon.stop()

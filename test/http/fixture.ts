@@ -13,6 +13,19 @@ import { temporaryFolder } from '../testbed/part.ts'
 export const stock = gauge('depot_stock', 'Items of an article, counted by the test.', ['article'])
 const up = gauge('depot_up', 'Whether the depot answered.')
 
+const depotHealth = {
+  key: 'depot_connection',
+  title: 'Depot',
+  details: z.object({ articles: z.array(z.string()) }),
+}
+const shopHealth = { ...depotHealth, key: 'shop', title: 'Shop' }
+
+/** For the shape of `/health/detailed`. */
+export const kinds = [
+  { kind: 'depot', health: depotHealth },
+  { kind: 'shop', health: shopHealth },
+]
+
 /** What the depots do, by target; a depot without an entry answers at once with nothing. */
 export type Depots = Map<string, Collector['collect']>
 
@@ -26,16 +39,20 @@ export interface Served {
 export async function serve(depots: Depots, collectors: readonly object[]): Promise<Served> {
   const depot = defineCollector({
     kind: 'depot',
-    health: { key: 'depot_connection', title: 'Depot' },
+    health: depotHealth,
     settings: settingsWithSecrets({ note: z.string().optional() }, { optional: ['password'] }),
     families: [up, stock],
     up,
     defaults: { interval: seconds(1), timeout: seconds(1) },
     create: (_, { target }) => ({
       collect: async (batch, signal) => await depots.get(target)?.(batch, signal),
+      health: (last) => ({
+        details: { articles: [...last.samples(stock)].map(({ labels }) => labels.article) },
+        problems: [...last.having(stock, 0)].map(({ article }) => `there is no ${article}`),
+      }),
     }),
   })
-  const shop = { ...depot, kind: 'shop', health: { key: 'shop', title: 'Shop' } }
+  const shop = { ...depot, kind: 'shop', health: shopHealth }
   const folder = temporaryFolder('http')
   const file = join(folder.path, 'config.yaml')
   writeFileSync(file, stringify({ web: { listen: '127.0.0.1:0' }, collectors }))

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type { SampleBatch } from '../../src/collection/collector.ts'
 import { detailedHealth, health } from '../../src/http/health.ts'
 import { waitFor } from '../testbed/process.ts'
-import { type Depots, type Served, serve, stock } from './fixture.ts'
+import { type Depots, kinds, type Served, serve, stock } from './fixture.ts'
 
 let served: Served | undefined
 afterEach(async () => {
@@ -317,9 +317,58 @@ describe('health', () => {
     })
   })
 
+  test('what answers and has problems is degraded, until they are over', async () => {
+    let left = { nut: 0, bolt: 0 }
+    const depots: Depots = new Map([
+      [
+        'north',
+        async (batch: SampleBatch) => {
+          for (const [article, count] of Object.entries(left)) batch.add(stock, { article }, count)
+          if (left.nut === 0) batch.partFailed({ article: 'screw' }, new Error('rusty'))
+        },
+      ],
+    ])
+    served = await serve(depots, [{ kind: 'depot', target: 'north', interval: '200ms', timeout: '200ms' }])
+    const state = async () => health.parse(await json('/health'))
+    await waitFor('a run', async () => (await state()).checks.depot_connection?.status === 'degraded')
+    expect(await state()).toMatchObject({
+      // Of one check that is degraded, and no more than that.
+      status: 'degraded',
+      checks: {
+        depot_connection: {
+          message:
+            'Depot is degraded: there is no nut and 1 more; Depot was read in part; failed: {"article":"screw"}: rusty',
+        },
+      },
+    })
+    expect(await json('/health/detailed')).toMatchObject({
+      checks: {
+        depot_connection: {
+          problems: ['there is no nut', 'there is no bolt'],
+          details: { articles: ['nut', 'bolt'] },
+        },
+      },
+    })
+    left = { nut: 5, bolt: 5 }
+    await waitFor('recovery', async () => (await state()).status === 'healthy')
+    depots.set('north', async () => {
+      throw new Error('closed')
+    })
+    await waitFor('a failed run', async () => (await state()).status === 'unhealthy')
+    // What was true before it failed is not told as if it were.
+    expect(await json('/health/detailed')).toMatchObject({ checks: { depot_connection: { problems: [] } } })
+    expect(await text('/health/detailed')).not.toContain('bolt')
+  })
+
   test('detailed fits its schema, with nothing beyond it', async () => {
     const depots: Depots = new Map([
-      ['north', async (batch: SampleBatch) => batch.partFailed({ article: 'nut' }, new Error('rusty'))],
+      [
+        'north',
+        async (batch: SampleBatch) => {
+          batch.add(stock, { article: 'bolt' }, 0)
+          batch.partFailed({ article: 'nut' }, new Error('rusty'))
+        },
+      ],
       [
         'south',
         async () => {
@@ -334,7 +383,7 @@ describe('health', () => {
     ])
     await ready()
     const answer = await json('/health/detailed')
-    const parsed = detailedHealth.parse(answer)
+    const parsed = detailedHealth(kinds).parse(answer)
     expect(parsed).toEqual(answer)
     expect(parsed.version).toBe('1.2.3')
     expect(parsed.series).toBeGreaterThan(0)
@@ -344,12 +393,14 @@ describe('health', () => {
       target: 'north',
       labels: { target: 'north', environment: 'production', team: 'Finance' },
       interval_seconds: 3600,
+      problems: ['there is no bolt'],
+      details: { articles: ['bolt'] },
       failed_parts: [{ labels: { article: 'nut' }, message: 'rusty' }],
     })
     expect(parsed.checks.depot_connection_south?.last_success).toBeUndefined()
     expect(parsed.system.memory.usage_ratio).toBeGreaterThan(0)
     expect(parsed.system.memory.usage_ratio).toBeLessThan(1)
-    expect(parsed.system.disk.usage_ratio).toBeLessThanOrEqual(1)
+    expect(parsed.system.disk?.usage_ratio).toBeLessThanOrEqual(1)
   })
 
   const healthy = (title: string) => ({

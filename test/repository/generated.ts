@@ -17,7 +17,7 @@ const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 const FILES: Readonly<Record<string, () => string>> = {
   'config/schema.json': () => json(jsonSchema(collectorKinds)),
   'docs/health-detailed.schema.json': () =>
-    json({ title: 'GET /health/detailed', ...z.toJSONSchema(detailedHealth) }),
+    json({ title: 'GET /health/detailed', ...z.toJSONSchema(detailedHealth(collectorKinds)) }),
   'docs/metrics.md': metricsPage,
   'docs/checks.md': checksPage,
 }

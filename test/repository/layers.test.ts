@@ -13,7 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   'collectors/index': [/^collection\/collector$/, /^collectors\/[a-z0-9-]+\/index$/],
   // Of a kind: never another kind, never the engine that runs it.
   collectors: [
-    /^collection\/(checks|collector|schedule)$/,
+    /^collection\/(checks|collector|health|schedule)$/,
     /^metrics\/(distribution|family)$/,
     /^clients\//,
     /^config\/(clickhouse|declared|fields|kafka|query|secret|tls)$/,
@@ -22,7 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   metrics: [],
   http: [
     /^metrics\/exposition$/,
-    /^collection\/(checks|collector|instance)$/,
+    /^collection\/(checks|collector|health|instance)$/,
     /^operations\//,
     /^clients\/connect-operations$/,
   ],

@@ -2,6 +2,7 @@ import { within } from '../../clients/call.ts'
 import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
 import { longestWait, settings, tableLabel } from './config.ts'
 import { Flight } from './flight.ts'
+import { details, healthOf } from './health.ts'
 import * as metrics from './metrics.ts'
 import { sinkOf } from './sink.ts'
 import { postgresqlSource } from './source.ts'
@@ -16,7 +17,7 @@ const PAUSE_SHARE = 1 / 10
  */
 export const canary = defineCollector({
   kind: 'canary',
-  health: { key: 'canary', title: 'Canary' },
+  health: { key: 'canary', title: 'Canary', details },
   settings,
   longestWait,
   families: Object.values(metrics),
@@ -80,6 +81,7 @@ export const canary = defineCollector({
           throw error
         }
       },
+      health: healthOf,
       async stop() {
         source.close()
         sink.close()

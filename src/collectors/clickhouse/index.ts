@@ -3,6 +3,7 @@ import { defineCollector, seconds } from '../../collection/collector.ts'
 import { clickhouseAddress } from '../../config/clickhouse.ts'
 import type { Family } from '../../metrics/family.ts'
 import { settings } from './config.ts'
+import { details, healthOf } from './health.ts'
 import * as metrics from './metrics.ts'
 import { collectActivity, collectDisks, collectReplicas } from './server.ts'
 import { collectMutations, collectTables, Inserts, tableFamilies, tableSelection } from './tables.ts'
@@ -11,7 +12,7 @@ import { WatchedTables } from './watched.ts'
 /** A ClickHouse server: its tables, merges, mutations, replicas, disks, and what FINAL says of some tables. */
 export const clickhouse = defineCollector({
   kind: 'clickhouse',
-  health: { key: 'clickhouse_connection', title: 'ClickHouse' },
+  health: { key: 'clickhouse_connection', title: 'ClickHouse', details },
   settings,
   families: Object.values(metrics),
   up: metrics.up,
@@ -60,6 +61,7 @@ export const clickhouse = defineCollector({
         if (!answered) throw failure
         await watched.collect(batch, signal)
       },
+      health: healthOf,
       async stop() {
         server.close()
       },

@@ -13,6 +13,7 @@ import { checks } from './checks.ts'
 import { settings } from './config.ts'
 import { Details } from './details.ts'
 import { Failures } from './failures.ts'
+import { details, healthOf } from './health.ts'
 import { type Meaning, meaningOf } from './meaning.ts'
 import * as metrics from './metrics.ts'
 
@@ -22,7 +23,7 @@ const STATES = ['running', 'failed', 'paused', 'stopped', 'restarting', 'unassig
 /** Connectors and tasks of one Kafka Connect cluster. */
 export const connect = defineCollector({
   kind: 'connect',
-  health: { key: 'kafka_connect', title: 'Kafka Connect' },
+  health: { key: 'kafka_connect', title: 'Kafka Connect', details },
   settings,
   families: Object.values(metrics),
   up: metrics.up,
@@ -78,6 +79,7 @@ export const connect = defineCollector({
           batch.partFailed({ connector, request }, cause)
         }
       },
+      health: healthOf,
       async stop() {
         cluster.close()
       },

@@ -89,12 +89,14 @@ export class AssertionTask extends QueryTask {
     }
   }
 
-  protected get alarm() {
+  protected readonly words = { begins: 'an assertion is violated', ends: 'the assertion holds again' }
+
+  protected get confirmed() {
     const { violations } = this.view()
     return violations === null || violations === '0' ? undefined : { violations }
   }
 
-  get summary(): readonly string[] {
+  get summary(): readonly [string] {
     return [
       `${this.title}: ${this.view().violations ?? '?'} rows at the ${this.labels.side} that should not be`,
     ]

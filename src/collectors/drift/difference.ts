@@ -1,5 +1,8 @@
 import { canonical, subtract } from './decimals.ts'
 
+/** In the log. */
+export const DIFFERENCE = { begins: 'found a difference', ends: 'the difference is gone' }
+
 /** What is known of a pair after some looks at it, all below the same watermark. */
 export interface Counts {
   /** The least and the most rows that the source had over the looks. */

@@ -1,12 +1,13 @@
 import { defineCollector, minutes } from '../../collection/collector.ts'
 import { longestWait, settings } from './config.ts'
+import { details, healthOf } from './health.ts'
 import * as metrics from './metrics.ts'
 import { Reconciliation } from './reconciliation.ts'
 
 /** Rows that the source has and the sink has not, or the other way round, but for those on their way. */
 export const drift = defineCollector({
   kind: 'drift',
-  health: { key: 'drift', title: 'Drift' },
+  health: { key: 'drift', title: 'Drift', details },
   settings,
   longestWait,
   families: Object.values(metrics),
@@ -23,6 +24,7 @@ export const drift = defineCollector({
         })),
         ...reconciliation.queries.findings,
       ],
+      health: healthOf,
       stop: async () => reconciliation.close(),
     }
   },

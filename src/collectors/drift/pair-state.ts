@@ -1,8 +1,15 @@
-import type { SampleBatch } from '../../collection/collector.ts'
+import type { Alarm, SampleBatch } from '../../collection/collector.ts'
 import type { DifferingRange } from './bisect.ts'
 import type { Checksums, Key } from './checksums.ts'
 import { differingRows, faultOf } from './confirm.ts'
-import { type Counts, rowDifference, type SumLooks, sourceAtSink, sumDifference } from './difference.ts'
+import {
+  type Counts,
+  DIFFERENCE,
+  rowDifference,
+  type SumLooks,
+  sourceAtSink,
+  sumDifference,
+} from './difference.ts'
 import * as metrics from './metrics.ts'
 import type { Pair } from './pairs.ts'
 import type { RowPlan } from './row-form.ts'
@@ -173,17 +180,28 @@ export class PairState {
     }
   }
 
-  /** What is wrong, in short; undefined for nothing. */
-  alarm() {
+  /** What is wrong; undefined for nothing. */
+  alarm(): Alarm | undefined {
     if (!this.differs) return undefined
     const { row_difference, sums, differing_rows, ranges } = this.view()
+    const differing = sums.filter(({ difference }) => difference !== null && difference !== '0')
+    const faults = [
+      ranges.length > 0 && `rows confirmed to differ: ${differing_rows}`,
+      row_difference !== null && row_difference !== '0' && `row difference: ${row_difference}`,
+      differing.length > 0 && `sums that differ: ${differing.map(({ column }) => column).join(', ')}`,
+    ]
+    const { table, tenant } = this.pair.labels
     return {
-      row_difference,
-      sums: sums.filter(({ difference }) => difference !== null && difference !== '0'),
-      differing_rows,
-      ranges: ranges
-        .slice(0, LOGGED)
-        .map(({ from, to, keys }) => ({ from, to, keys: keys?.slice(0, LOGGED) ?? null })),
+      problem: `table ${table}${tenant === '' ? '' : ` of ${tenant}`}: ${faults.filter(Boolean).join('; ')}`,
+      words: DIFFERENCE,
+      about: {
+        row_difference,
+        sums: differing,
+        differing_rows,
+        ranges: ranges
+          .slice(0, LOGGED)
+          .map(({ from, to, keys }) => ({ from, to, keys: keys?.slice(0, LOGGED) ?? null })),
+      },
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Parameters, Row } from '../../clients/databases.ts'
-import type { Finding, SampleBatch } from '../../collection/collector.ts'
+import type { Alarm, Finding, SampleBatch } from '../../collection/collector.ts'
 import type { SkipReason } from './pair-state.ts'
 
 export type Side = 'source' | 'sink'
@@ -63,9 +63,11 @@ export abstract class QueryTask {
   protected abstract writeJudged(batch: SampleBatch, at: number): void
   protected abstract readonly labels: Readonly<Record<string, string>>
   protected abstract view(): Readonly<Record<string, unknown>>
-  protected abstract readonly alarm: Finding['alarm']
-  /** What was found, for people, a line each. */
-  abstract readonly summary: readonly string[]
+  /** What was confirmed, in short; undefined for nothing. */
+  protected abstract readonly confirmed: Alarm['about'] | undefined
+  protected abstract readonly words: Alarm['words']
+  /** What was found, for people, a line each; the first says it all. */
+  abstract readonly summary: readonly [string, ...string[]]
 
   /** For messages: `value cash_balance of alpha`. */
   get title(): string {
@@ -79,7 +81,7 @@ export abstract class QueryTask {
 
   /** Whether something was confirmed. */
   get differs(): boolean {
-    return this.alarm !== undefined
+    return this.confirmed !== undefined
   }
 
   /** `at` in wall milliseconds; `watermark` in whole seconds since the epoch, undefined where no query asks for it. */
@@ -104,6 +106,7 @@ export abstract class QueryTask {
   }
 
   finding(): Finding {
+    const { confirmed: about, words } = this
     const time = (at: number | undefined) => (at === undefined ? null : new Date(at).toISOString())
     return {
       labels: this.labels,
@@ -112,7 +115,7 @@ export abstract class QueryTask {
         watermark: time(this.#watermark === undefined ? undefined : this.#watermark * 1000),
         ...this.view(),
       },
-      alarm: this.alarm,
+      alarm: about && { problem: this.summary[0], words, about },
     }
   }
 }

@@ -1,5 +1,6 @@
 import { cell, cellText, type Row } from '../../clients/databases.ts'
 import type { SampleBatch } from '../../collection/collector.ts'
+import { DIFFERENCE } from './difference.ts'
 import * as metrics from './metrics.ts'
 import type { ValueSettings } from './query-config.ts'
 import { type Asker, QueryTask, type Side } from './query-task.ts'
@@ -91,13 +92,15 @@ export class ValueTask extends QueryTask {
     }
   }
 
-  protected get alarm() {
+  protected readonly words = DIFFERENCE
+
+  protected get confirmed() {
     const { differing_groups, differences } = this.view()
     if (this.#confirmed.size === 0) return undefined
     return { differing_groups, differences: differences.slice(0, LOGGED) }
   }
 
-  get summary(): readonly string[] {
+  get summary(): readonly [string, ...string[]] {
     const { groups, differing_groups, differences } = this.view()
     return [
       `${this.title}: ${differing_groups ?? '?'} of ${groups ?? '?'} groups differ`,

@@ -4,6 +4,7 @@ import { defineCollector, seconds } from '../../collection/collector.ts'
 import { addressOf } from './address.ts'
 import { checks } from './checks.ts'
 import { settings } from './config.ts'
+import { details, healthOf } from './health.ts'
 import { Jobs, newestOfEachName } from './jobs.ts'
 import * as metrics from './metrics.ts'
 
@@ -25,7 +26,7 @@ const STATES = [
 /** A Flink cluster: its task managers and slots, and its jobs. */
 export const flink = defineCollector({
   kind: 'flink',
-  health: { key: 'flink', title: 'Flink' },
+  health: { key: 'flink', title: 'Flink', details },
   settings,
   families: Object.values(metrics),
   up: metrics.up,
@@ -56,6 +57,7 @@ export const flink = defineCollector({
         )
         signal.throwIfAborted()
       },
+      health: healthOf,
       async stop() {
         cluster.close()
       },

@@ -5,6 +5,7 @@ import { defineCollector, type Finding, type SampleBatch, seconds } from '../../
 import { checks } from './checks.ts'
 import { componentsOf } from './components.ts'
 import { AT_ONCE, labelOf, type Settings, settings } from './config.ts'
+import { details, healthOf } from './health.ts'
 import { type Fault, faultOf, parsed } from './judge.ts'
 import * as metrics from './metrics.ts'
 import { requestOf } from './request.ts'
@@ -19,7 +20,7 @@ const LONGEST_COMPONENT = 200
  */
 export const http = defineCollector({
   kind: 'http',
-  health: { key: 'http', title: 'HTTP' },
+  health: { key: 'http', title: 'HTTP', details },
   settings,
   families: Object.values(metrics),
   defaults: { interval: seconds(30), timeout: seconds(10) },
@@ -56,6 +57,7 @@ export const http = defineCollector({
         findings = found
       },
       findings: () => findings,
+      health: healthOf,
     }
   },
 })
@@ -119,11 +121,13 @@ function writeComponents(batch: SampleBatch, url: string, components: ReadonlyMa
   batch.partFailed({ url }, cause, [metrics.componentUp])
 }
 
+const WORDS = { begins: 'a probe fails', ends: 'the probe succeeds again' }
+
 function findingOf(url: string, { response }: ProbeResult, fault: Fault | undefined): Finding {
   const problem = fault && `${url}: ${fault.message}`
   return {
     labels: { url },
     details: { status: response?.status ?? null, problem: problem ?? null },
-    alarm: fault && { problem },
+    alarm: problem === undefined ? undefined : { problem, words: WORDS, about: { problem } },
   }
 }

@@ -13,6 +13,7 @@ import { defineCollector, type SampleBatch, seconds } from '../../collection/col
 import { CommitAges } from './commit-ages.ts'
 import { type KafkaSettings, kafkaSettings } from './config.ts'
 import { DeadLetters } from './dead-letters.ts'
+import { details, healthOf } from './health.ts'
 import * as metrics from './metrics.ts'
 import { type Position, RecordTimes, type TrackedTopic, trackedLine } from './record-times.ts'
 import { Retentions } from './retention.ts'
@@ -21,7 +22,7 @@ import { type Selection, selection } from './selection.ts'
 /** Offsets, lag and replication of a Kafka cluster. Joins no group, commits nothing. */
 export const kafka = defineCollector({
   kind: 'kafka',
-  health: { key: 'kafka', title: 'Kafka' },
+  health: { key: 'kafka', title: 'Kafka', details },
   settings: kafkaSettings,
   families: Object.values(metrics),
   up: metrics.up,
@@ -67,6 +68,7 @@ export const kafka = defineCollector({
         // Asked for now, known in the next pass: what is written above is an estimate until then.
         await memory.times.refine(pass, doubtful, clock.now())
       },
+      health: healthOf,
       stop: async () => reader.close(),
     }
   },

@@ -3,6 +3,7 @@ import { defineCollector, type SampleBatch, seconds } from '../../collection/col
 import { checks } from './checks.ts'
 import { type CustomMetric, settings } from './config.ts'
 import { countErrorLogs } from './error-logs.ts'
+import { details, healthOf } from './health.ts'
 import { inBaseUnit } from './measure.ts'
 import * as metrics from './metrics.ts'
 
@@ -26,7 +27,7 @@ const EVENT_LOOP = {
 /** Process state from a PM2 daemon. Never starts one, and calls nothing that changes one. */
 export const pm2 = defineCollector({
   kind: 'pm2',
-  health: { key: 'pm2', title: 'PM2' },
+  health: { key: 'pm2', title: 'PM2', details },
   settings,
   families: Object.values(metrics),
   declared: ({ custom_metrics }) =>
@@ -57,6 +58,7 @@ export const pm2 = defineCollector({
           batch.add(metrics.errorLogBytes, { name }, bytes)
         }
       },
+      health: healthOf,
     }
   },
 })

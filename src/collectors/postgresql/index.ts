@@ -6,6 +6,7 @@ import { archiver, backgroundWriter, checkpointer, walFiles } from './background
 import { checks } from './checks.ts'
 import { settings } from './config.ts'
 import { databaseStatistics, databases, userTables } from './databases.ts'
+import { details, healthOf } from './health.ts'
 import * as metrics from './metrics.ts'
 import type { Part, Server } from './part.ts'
 import { collectPgbouncer, pgbouncerFamilies } from './pgbouncer.ts'
@@ -23,7 +24,7 @@ const { pgbouncerLists, pgbouncerConfig, settings: settingFamilies, ...single } 
  */
 export const postgresql = defineCollector({
   kind: 'postgresql',
-  health: { key: 'postgres_connection', title: 'PostgreSQL' },
+  health: { key: 'postgres_connection', title: 'PostgreSQL', details },
   settings,
   families: [
     ...Object.values(single),
@@ -85,6 +86,7 @@ export const postgresql = defineCollector({
           batch.partFailed({ request: 'pgbouncer' }, cause, pgbouncerFamilies)
         }
       },
+      health: healthOf,
       async stop() {
         reader.close()
         pooler?.close()

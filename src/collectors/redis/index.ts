@@ -5,6 +5,7 @@ import { metaKey, readBullmq } from './bullmq.ts'
 import { readCelery } from './celery.ts'
 import { checks } from './checks.ts'
 import { type Settings, settings } from './config.ts'
+import { details, healthOf } from './health.ts'
 import { addKeys, queueTypes } from './keys.ts'
 import * as metrics from './metrics.ts'
 import { QueueSamples, type Reading } from './queues.ts'
@@ -15,7 +16,7 @@ import { readSidekiq } from './sidekiq.ts'
 /** Queues of one Redis server or cluster, and the server itself. Reads only, and never asks for all keys at once. */
 export const redis = defineCollector<Settings>({
   kind: 'redis',
-  health: { key: 'redis_connection', title: 'Redis' },
+  health: { key: 'redis_connection', title: 'Redis', details },
   settings,
   families: metrics.families,
   up: metrics.up,
@@ -82,6 +83,7 @@ export const redis = defineCollector<Settings>({
         await addKeys(batch, samples, reading, queues, found)
         for (const each of [...ofBullmq, ...ofCelery, ...ofSidekiq]) samples.add(each)
       },
+      health: healthOf,
       async stop() {
         server.close()
       },

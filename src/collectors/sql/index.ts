@@ -8,6 +8,7 @@ import type { Clock } from '../../clock.ts'
 import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
 import { clickhouseAddress } from '../../config/clickhouse.ts'
 import { type ConnectionSettings, makeQueries, settings } from './config.ts'
+import { details, healthOf } from './health.ts'
 import * as metrics from './metrics.ts'
 import { type Query, type QuerySample, samplesOf } from './query.ts'
 
@@ -38,7 +39,7 @@ const JITTER = 1_000
 /** Series from queries of the configuration, and from packs of queries. */
 export const sql = defineCollector({
   kind: 'sql',
-  health: { key: 'sql', title: 'SQL' },
+  health: { key: 'sql', title: 'SQL', details },
   settings,
   families: Object.values(metrics),
   declared: (given) => makeQueries(given).declared,
@@ -65,6 +66,7 @@ export const sql = defineCollector({
         }
         for (const task of tasks) write(task, batch)
       },
+      health: healthOf,
       async stop() {
         database.close()
       },

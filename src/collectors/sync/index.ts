@@ -10,21 +10,24 @@ import {
   type SampleBatch,
   seconds,
 } from '../../collection/collector.ts'
+import type { Health, LastRun } from '../../collection/health.ts'
 import { type NamedTable, tableByRule } from '../../config/kafka.ts'
 import { Distribution } from '../../metrics/distribution.ts'
 import { Commits } from './commits.ts'
 import { type SyncSettings, syncSettings } from './config.ts'
 import { readEnvelope, UNKNOWN } from './envelope.ts'
+import { ErrorRates } from './error-rates.ts'
 import { errorTypeOf } from './error-types.ts'
+import { details, healthOf } from './health.ts'
 import { Ledger, nameOf, type Table } from './ledger.ts'
 import { type Bounds, type Portion, readLogs, type Stretch } from './logs.ts'
 import * as metrics from './metrics.ts'
-import { Others } from './others.ts'
+import { type Jobs, Others } from './others.ts'
 
 /** What of the changes in Kafka has reached the sink, table by table. Joins no group, commits nothing. */
 export const sync = defineCollector({
   kind: 'sync',
-  health: { key: 'sync_jobs', title: 'Sync' },
+  health: { key: 'sync_jobs', title: 'Sync', details },
   settings: syncSettings,
   families: Object.values(metrics),
   defaults: { interval: seconds(15), timeout: seconds(10) },
@@ -42,6 +45,7 @@ export const sync = defineCollector({
         const until = clock.monotonic() + timeout / 2
         await work.run(batch, await reader.pass(signal), () => clock.monotonic() > until)
       },
+      health: (last) => work.health(last),
       stop: async () => reader.close(),
     }
   },
@@ -85,6 +89,9 @@ class Sync {
   readonly #ledger: Ledger
   readonly #commits = new Commits()
   readonly #others: Others
+  readonly #errorRates = new ErrorRates()
+  /** As of the last run. */
+  #jobs: Jobs | undefined
   /** By table: how many were processed at the last run that could tell. */
   readonly #rates = new Map<string, { total: number; at: number }>()
 
@@ -140,7 +147,16 @@ class Sync {
       batch.add(metrics.checkpointsFailed, { table, tenant }, checkpoints.failed)
     }
     this.#writeLags(batch, reading)
-    this.#others.writeJobs(batch)
+    this.#jobs = this.#others.jobs()
+    if (this.#jobs?.isWhole) {
+      batch.add(metrics.activeJobs, {}, this.#jobs.all.filter(({ isActive }) => isActive).length)
+      batch.add(metrics.errorJobs, {}, this.#jobs.all.filter(({ isWrong }) => isWrong).length)
+    }
+    this.#errorRates.observe(this.#ledger.tables, this.#clock.monotonic())
+  }
+
+  health(last: LastRun): Health {
+    return healthOf(last, this.#jobs, (tables) => this.#errorRates.of(new Set(tables.map(nameOf))))
   }
 
   /** Topics of tables and of dead letters, in the order of the metadata. */

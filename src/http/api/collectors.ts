@@ -1,10 +1,17 @@
 import type { Instance } from '../../collection/instance.ts'
 import { type ApiRoute, PAGED } from '../api.ts'
 
+interface Redaction {
+  /** An error and its causes as one line without secrets. */
+  readonly describe: (error: unknown) => string
+  /** Takes secrets out of a text. */
+  readonly clean: (text: string) => string
+}
+
 /** What is known of one instance and its runs; times as ISO 8601, absent before there is one. */
 export function collectorView(
-  { settings, state, series, interval }: Instance,
-  describe: (error: unknown) => string,
+  { settings, state, series, interval, health }: Instance,
+  { describe, clean }: Redaction,
 ) {
   const { kind, target, enabled, labels } = settings
   const time = (at: number | undefined) => (at === undefined ? undefined : new Date(at).toISOString())
@@ -24,6 +31,7 @@ export function collectorView(
     last_duration_seconds:
       state.lastDuration === undefined ? undefined : Math.round(state.lastDuration) / 1000,
     error: state.success === false ? describe(state.error) : undefined,
+    problems: (health?.problems ?? []).slice(0, 100).map(clean),
     failed_parts: state.failedParts
       .slice(0, 100)
       .map(({ labels, cause }) => ({ labels, error: describe(cause) })),
@@ -32,11 +40,10 @@ export function collectorView(
 }
 
 /** `GET /api/v1/collectors`: every instance, its interval or schedule, its last and its next run. */
-export function collectorRoutes(input: {
-  readonly instances: () => readonly Instance[]
-  readonly describe: (error: unknown) => string
-}): readonly ApiRoute[] {
-  const { instances, describe } = input
+export function collectorRoutes(
+  input: Redaction & { readonly instances: () => readonly Instance[] },
+): readonly ApiRoute[] {
+  const { instances } = input
   return [
     {
       method: 'GET',
@@ -50,9 +57,7 @@ export function collectorRoutes(input: {
           ({ settings: { kind, target, labels } }) =>
             is('collector', kind.kind) && is('target', target) && is('environment', labels.environment),
         )
-        const items = chosen
-          .slice(offset, offset + limit)
-          .map((instance) => collectorView(instance, describe))
+        const items = chosen.slice(offset, offset + limit).map((instance) => collectorView(instance, input))
         return { status: 200, body: { items, total: chosen.length, limit, offset } }
       },
     },

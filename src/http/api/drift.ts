@@ -1,5 +1,6 @@
 import type { Instance } from '../../collection/instance.ts'
 import { ApiError, type ApiRequest, type ApiRoute, PAGED } from '../api.ts'
+import { masked } from '../masked.ts'
 
 const FILTERS = ['target', 'environment', 'table', 'value', 'assertion', 'tenant', 'differs'] as const
 
@@ -80,12 +81,4 @@ function filterOf(query: ApiRequest['query']): (about: Readonly<Record<string, u
   }
   return (about) =>
     FILTERS.every((name) => query.get(name) === null || query.get(name) === String(about[name] ?? ''))
-}
-
-/** Keys and column names come from the databases: a secret may be in any text. */
-function masked(value: unknown, clean: (text: string) => string): unknown {
-  if (typeof value === 'string') return clean(value)
-  if (Array.isArray(value)) return value.map((item) => masked(item, clean))
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, masked(item, clean)]))
 }

@@ -247,7 +247,19 @@ test('what one side lost or changed is found, named by key, confirmed, and gone 
         'journal_lines/alpha': -1,
       })
       expect(valuesOf('cdc_sum_difference', lines)).toEqual({ 'journal_lines/alpha': -10.5 })
-      expect(collector.findings().filter(({ alarm }) => alarm)).toHaveLength(2)
+      const problems = collector.findings().flatMap(({ alarm }) => alarm?.problem ?? [])
+      expect(problems.toSorted()).toEqual([
+        'table journal_lines of alpha: rows confirmed to differ: 1; row difference: -1; sums that differ: debit',
+        'table journals of alpha: rows confirmed to differ: 4; row difference: -1',
+      ])
+      expect(collector.health().details).toMatchObject({
+        tables: {
+          differing_rows: 5,
+          differing: expect.arrayContaining([
+            { table: 'journals', tenant: 'alpha', confirmed_ranges: expect.any(Number), differing_rows: 4 },
+          ]),
+        },
+      })
 
       // What was found is looked at in each run, wherever the slice is.
       expect(valuesOf('cdc_reconcile_differing_rows', await collector.run())).toEqual({

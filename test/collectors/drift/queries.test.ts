@@ -186,7 +186,10 @@ describe('values', () => {
     }
     expect(detailsOf(collector, 'cash_balance', 'alpha')).toMatchObject({
       details: { groups: 2, differing_groups: 1, moving_groups: 0, differences: [difference] },
-      alarm: { differing_groups: 1, differences: [difference] },
+      alarm: {
+        problem: 'value cash_balance of alpha: 1 of 2 groups differ',
+        about: { differing_groups: 1, differences: [difference] },
+      },
     })
     expect(detailsOf(collector, 'cash_balance', 'bravo')?.alarm).toBeUndefined()
 
@@ -511,7 +514,10 @@ describe('assertions', () => {
           { journal_id: '3', debits: '10.5', credits: '10.49' },
         ],
       },
-      alarm: { violations: '3' },
+      alarm: {
+        problem: 'assertion unbalanced_journals: 3 rows at the sink that should not be',
+        about: { violations: '3' },
+      },
     })
     expect(violations(await silent.run())).toEqual(atSink(3))
     expect(detailsOf(silent, 'unbalanced_journals')?.details.sample).toEqual([])
