@@ -60,6 +60,25 @@ export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
+/** Why a server will not run a statement, now or later: what it names is not there, the user may not, it says no sense. */
+export type Refusal = 'absent' | 'rights' | 'statement'
+
+/** What a backend itself said, without what it had been asked for. */
+export function rootReason(error: unknown): string {
+  return error instanceof Error && error.cause instanceof Error ? rootReason(error.cause) : reasonOf(error)
+}
+
+/** The first of an error and its causes that is one of a class. */
+export function causeOf<E extends Error>(
+  error: unknown,
+  type: abstract new (...given: never[]) => E,
+): E | undefined {
+  for (let next = error; next instanceof Error; next = next.cause) {
+    if (next instanceof type) return next
+  }
+  return undefined
+}
+
 /** The name of a backend for messages, `redis at localhost:6379`: without the credentials in its URL. */
 export function backendAt(name: string, url: string): string {
   if (!URL.canParse(url)) throw new Error(`${name}: its url is not a URL`)

@@ -2,7 +2,7 @@ import { Agent } from 'node:https'
 import { createRequire } from 'node:module'
 import type * as clickhouse from '@clickhouse/client'
 import type { ClickHouseClient, ClickHouseSettings, ResultSet } from '@clickhouse/client'
-import { backendAt, call } from './call.ts'
+import { backendAt, call, causeOf, type Refusal } from './call.ts'
 import { type TlsSettings, tlsOptions } from './tls.ts'
 
 // Loaded by the first connection: a configuration without this kind does not pay its memory.
@@ -150,6 +150,43 @@ class Silent {
   warn(): void {}
   error(): void {}
 }
+
+// https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
+const LOGIN = ['81', '192', '193', '194', '195', '516']
+const ABSENT = ['60', '81']
+const RIGHTS = ['164', '497']
+const STATEMENT = [
+  '6',
+  '10',
+  '16',
+  '27',
+  '36',
+  '42',
+  '43',
+  '44',
+  '46',
+  '47',
+  '48',
+  '53',
+  '62',
+  '70',
+  '181',
+  '386',
+]
+
+/** Whether the server has answered, and does not let this user in: a wrong password, no such user or database. */
+export const isLoginRefusal = (error: unknown): boolean => LOGIN.includes(codeOf(error))
+
+/** Why the server refused a statement; undefined where it may take it another time. */
+export function refusalOf(error: unknown): Refusal | undefined {
+  const code = codeOf(error)
+  if (ABSENT.includes(code)) return 'absent'
+  if (RIGHTS.includes(code)) return 'rights'
+  return STATEMENT.includes(code) ? 'statement' : undefined
+}
+
+/** Empty where it was not the server that said so. */
+const codeOf = (error: unknown): string => causeOf(error, library().ClickHouseError)?.code ?? ''
 
 /** A name as SQL wants it, whatever is in it: https://clickhouse.com/docs/sql-reference/syntax#identifiers */
 export const quoteIdentifier = (name: string): string =>

@@ -1,13 +1,9 @@
 import type { ClickHouseSettings } from '@clickhouse/client'
 import type { Clock } from '../clock.ts'
-import { within } from './call.ts'
-import {
-  type ClickhouseAddress,
-  connectClickhouse,
-  quoteIdentifier as quoteForClickhouse,
-} from './clickhouse.ts'
-import { connectPostgresql, quoteIdentifier } from './postgresql.ts'
-import { connectStarrocks, quoteIdentifier as quoteForStarrocks } from './starrocks.ts'
+import { type Refusal, within } from './call.ts'
+import * as clickhouse from './clickhouse.ts'
+import * as postgresql from './postgresql.ts'
+import * as starrocks from './starrocks.ts'
 
 /** Of ClickHouse by name, of the others by place. */
 export type Parameters = readonly unknown[] | Readonly<Record<string, unknown>>
@@ -21,8 +17,16 @@ interface SelectBounds {
   readonly timeout: number
 }
 
+interface ServerVersion {
+  readonly found: string
+  readonly isSupported: boolean
+  /** Of those that can be read. */
+  readonly oldest: string
+}
+
 /** Where queries of somebody else's making run: only to read, and never beyond their bounds. */
 export interface Database {
+  readonly product: 'PostgreSQL' | 'ClickHouse' | 'StarRocks'
   select(
     sql: string,
     parameters: Parameters,
@@ -31,6 +35,12 @@ export interface Database {
   ): Promise<readonly Row[]>
   /** Rejects when the database does not answer at all. */
   ping(signal: AbortSignal): Promise<void>
+  /** Undefined where any is taken. Rejects as `ping` does. */
+  version(signal: AbortSignal): Promise<ServerVersion | undefined>
+  /** Whether it has answered, and does not let this user in. */
+  isLoginRefusal(error: unknown): boolean
+  /** Why it will not run a statement, now or later; undefined for what may pass. */
+  refusalOf(error: unknown): Refusal | undefined
   /** A name as its SQL wants it. */
   quote(name: string): string
   close(): void
@@ -41,9 +51,13 @@ const GRACE = 1_000
 
 const PING_TIMEOUT = 5_000
 
+const POSTGRESQL_VERSION = `
+  SELECT current_setting('server_version') AS found, current_setting('server_version_num') AS number`
+
 export function postgresqlDatabase(url: () => string, clock: Clock): Database {
-  const server = connectPostgresql(() => ({ url: url(), statementTimeout: PING_TIMEOUT }))
+  const server = postgresql.connectPostgresql(() => ({ url: url(), statementTimeout: PING_TIMEOUT }))
   return {
+    product: 'PostgreSQL',
     select: (sql, parameters, bounds, signal) =>
       within(bounds.timeout + GRACE, clock, signal, (limited) =>
         server.select(sql, Array.isArray(parameters) ? parameters : [], bounds, limited),
@@ -51,19 +65,26 @@ export function postgresqlDatabase(url: () => string, clock: Clock): Database {
     async ping(signal) {
       await server.query('SELECT 1', [], signal)
     },
-    quote: quoteIdentifier,
+    async version(signal) {
+      const [row] = await server.query(POSTGRESQL_VERSION, [], signal)
+      return { found: row?.found ?? '', isSupported: Number(row?.number) >= 130_000, oldest: '13' }
+    },
+    isLoginRefusal: postgresql.isLoginRefusal,
+    refusalOf: postgresql.refusalOf,
+    quote: postgresql.quoteIdentifier,
     close: () => server.close(),
   }
 }
 
 /** `settings`: of each query, where its user may set them. */
 export function clickhouseDatabase(
-  address: () => ClickhouseAddress,
+  address: () => clickhouse.ClickhouseAddress,
   clock: Clock,
   settings: ClickHouseSettings = {},
 ): Database {
-  const server = connectClickhouse(address)
+  const server = clickhouse.connectClickhouse(address)
   return {
+    product: 'ClickHouse',
     select: (sql, parameters, { rows, timeout }, signal) =>
       within(timeout + GRACE, clock, signal, (limited) =>
         server.query(
@@ -76,14 +97,23 @@ export function clickhouseDatabase(
     async ping(signal) {
       await server.query('SELECT 1', {}, signal)
     },
-    quote: quoteForClickhouse,
+    async version(signal) {
+      const [row] = await server.query('SELECT version() AS found', {}, signal)
+      const found = String(row?.found)
+      const [year = 0, release = 0] = found.split('.').map(Number)
+      return { found, isSupported: year * 100 + release >= 2303, oldest: '23.3' }
+    },
+    isLoginRefusal: clickhouse.isLoginRefusal,
+    refusalOf: clickhouse.refusalOf,
+    quote: clickhouse.quoteIdentifier,
     close: () => server.close(),
   }
 }
 
 export function starrocksDatabase(url: () => string, clock: Clock): Database {
-  const server = connectStarrocks(() => ({ url: url(), statementTimeout: PING_TIMEOUT }))
+  const server = starrocks.connectStarrocks(() => ({ url: url(), statementTimeout: PING_TIMEOUT }))
   return {
+    product: 'StarRocks',
     select: (sql, parameters, { rows, timeout }, signal) =>
       within(timeout + GRACE, clock, signal, (limited) =>
         server.query(
@@ -96,7 +126,13 @@ export function starrocksDatabase(url: () => string, clock: Clock): Database {
     async ping(signal) {
       await server.query('SELECT 1', [], signal)
     },
-    quote: quoteForStarrocks,
+    async version(signal) {
+      await server.query('SELECT 1', [], signal)
+      return undefined
+    },
+    isLoginRefusal: starrocks.isLoginRefusal,
+    refusalOf: starrocks.refusalOf,
+    quote: starrocks.quoteIdentifier,
     close: () => server.close(),
   }
 }
@@ -112,6 +148,22 @@ export async function countRows(
   const counted = `SELECT count(*) AS rows_given FROM (${inside(sql)}) AS given`
   const [row] = await database.select(counted, parameters, { rows: 1, timeout }, signal)
   return BigInt(String(row?.rows_given))
+}
+
+/**
+ * Has a query planned and not run: rejects where the database refuses it, or gives no such columns. `timeout` in
+ * milliseconds.
+ */
+export async function planQuery(
+  database: Database,
+  sql: string,
+  { parameters, columns }: { readonly parameters: Parameters; readonly columns: readonly string[] },
+  timeout: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const chosen = columns.length === 0 ? '1' : columns.map(database.quote).join(', ')
+  const nothing = `SELECT ${chosen} FROM (${inside(sql)}) AS given LIMIT 0`
+  await database.select(nothing, parameters, { rows: 0, timeout }, signal)
 }
 
 /**

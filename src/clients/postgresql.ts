@@ -1,4 +1,5 @@
 import type { Client } from 'pg'
+import { causeOf, type Refusal } from './call.ts'
 import { AS_TEXT, library, pgConnection, StatementError } from './pg-connection.ts'
 
 export { StatementError }
@@ -142,13 +143,16 @@ export function isLoginRefusal(error: unknown): boolean {
   return code !== undefined && /^(28|3D|42)/.test(code)
 }
 
-/** The SQLSTATE of what went wrong; undefined where it was not the server that said so. */
-function sqlStateOf(error: unknown): string | undefined {
-  for (let next = error; next instanceof Error; next = next.cause) {
-    if (next instanceof library().DatabaseError) return next.code
-  }
-  return undefined
+/** Why the server refused a statement; undefined where it may take it another time. */
+export function refusalOf(error: unknown): Refusal | undefined {
+  const code = sqlStateOf(error) ?? ''
+  if (/^(42P01|3F)/.test(code)) return 'absent'
+  if (code === '42501') return 'rights'
+  return /^(0A|22|42)/.test(code) ? 'statement' : undefined
 }
+
+/** The SQLSTATE of what went wrong; undefined where it was not the server that said so. */
+const sqlStateOf = (error: unknown): string | undefined => causeOf(error, library().DatabaseError)?.code
 
 /** A name as SQL wants it, whatever is in it. */
 export const quoteIdentifier = (name: string): string => library().escapeIdentifier(name)

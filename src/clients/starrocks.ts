@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import type * as mysql from 'mysql2'
-import { backendAt, call } from './call.ts'
+import { backendAt, call, type Refusal } from './call.ts'
 
 // Loaded by the first connection: a configuration without this kind does not pay its memory.
 const load = createRequire(import.meta.url)
@@ -110,6 +110,31 @@ export function connectStarrocks(address: () => StarrocksAddress): StarrocksRead
       session = undefined
     },
   }
+}
+
+// https://mariadb.com/docs/server/reference/error-codes, and StarRocks' own: fe/…/common/ErrorCode.java
+const LOGIN = [1044, 1045, 1049]
+const ABSENT = [1049, 1146, 5501, 5502]
+const RIGHTS = [1044, 1142, 1143, 1227, 5203]
+
+/** Whether the server has answered, and does not let this user in: a wrong password, no such user or database. */
+export const isLoginRefusal = (error: unknown): boolean => LOGIN.includes(faultOf(error).errno)
+
+/** Why the server refused a statement; undefined where it may take it another time. */
+export function refusalOf(error: unknown): Refusal | undefined {
+  const { errno, sqlState } = faultOf(error)
+  if (ABSENT.includes(errno)) return 'absent'
+  if (RIGHTS.includes(errno)) return 'rights'
+  return /^(22|42)/.test(sqlState) ? 'statement' : undefined
+}
+
+/** What the server said; -1 and empty where it was not it. */
+function faultOf(error: unknown): { readonly errno: number; readonly sqlState: string } {
+  for (let next = error; next instanceof Error; next = next.cause) {
+    const { errno, sqlState } = next as Partial<mysql.QueryError>
+    if (errno !== undefined && sqlState !== undefined) return { errno, sqlState }
+  }
+  return { errno: -1, sqlState: '' }
 }
 
 /** A name as SQL wants it: https://docs.starrocks.io/docs/sql-reference/System_limit/ */

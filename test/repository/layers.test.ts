@@ -13,7 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   'collectors/index': [/^collection\/collector$/, /^collectors\/[a-z0-9-]+\/index$/],
   // Of a kind: never another kind, never the engine that runs it.
   collectors: [
-    /^collection\/(checks|collector|health|schedule)$/,
+    /^collection\/(checks|collector|database-checks|health|schedule)$/,
     /^metrics\/(distribution|family)$/,
     /^clients\//,
     /^config\/(clickhouse|declared|fields|kafka|query|secret|tls)$/,

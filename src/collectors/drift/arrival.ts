@@ -8,7 +8,7 @@ import type { Source } from './source.ts'
 
 const POLL = 500
 
-type KafkaSettings = NonNullable<Settings['kafka']>
+export type KafkaSettings = NonNullable<Settings['kafka']>
 
 /** What was read at the source, and where the WAL was then. */
 export interface Read {
@@ -34,6 +34,13 @@ export interface Arrival {
   close(): void
 }
 
+export const groupReader = (kafka: KafkaSettings, clock: Clock): KafkaReader =>
+  new KafkaReader({
+    seeds: kafka.brokers.map(parseAddress),
+    security: securityOf(kafka, kafka.broker_timeout, clock),
+    brokerTimeout: kafka.broker_timeout,
+  })
+
 /**
  * The connector has confirmed the position: all up to it is in the topics. Then the ends of the topics are
  * noted, and the group has committed them: all of it is in the sink. Offsets are read here and not taken from
@@ -45,13 +52,7 @@ export function arrivalOf(
   clock: Clock,
 ): Arrival | undefined {
   if (slot === undefined) return undefined
-  const reader =
-    kafka &&
-    new KafkaReader({
-      seeds: kafka.brokers.map(parseAddress),
-      security: securityOf(kafka, kafka.broker_timeout, clock),
-      brokerTimeout: kafka.broker_timeout,
-    })
+  const reader = kafka && groupReader(kafka, clock)
 
   /** Asks until `isDone` or the time is over, and gives the last answer. */
   async function until<T>(

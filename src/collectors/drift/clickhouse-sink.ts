@@ -3,6 +3,7 @@ import {
   connectClickhouse,
   quoteIdentifier as quoted,
 } from '../../clients/clickhouse.ts'
+import { type MergeTree, mergeTreeOf } from '../../clients/clickhouse-engine.ts'
 import { type Bind, checksumsOf } from './checksums.ts'
 import type { Pair } from './pairs.ts'
 import {
@@ -20,6 +21,8 @@ import type { Sink } from './sink.ts'
 interface Table {
   /** Empty for a table that the catalog has not. */
   readonly engine: string
+  readonly mergeTree: MergeTree | undefined
+  readonly sortingKey: string
   /** Type by name of the column. */
   readonly columns: ReadonlyMap<string, string>
 }
@@ -34,7 +37,7 @@ interface Reading {
 }
 
 const CATALOG = `
-  SELECT t.engine AS engine, c.name AS name, c.type AS type
+  SELECT t.engine AS engine, t.engine_full AS engine_full, t.sorting_key AS sorting_key, c.name AS name, c.type AS type
   FROM system.tables AS t LEFT JOIN system.columns AS c ON c.database = t.database AND c.table = t.name
   WHERE t.database = {container:String} AND t.name = {table:String}`
 
@@ -64,6 +67,8 @@ export function clickhouseSink(address: () => ClickhouseAddress, statementTimeou
     const rows = await server.query(CATALOG, { container: database, table }, signal)
     const found = {
       engine: String(rows[0]?.engine ?? ''),
+      mergeTree: mergeTreeOf(String(rows[0]?.engine_full ?? '')),
+      sortingKey: String(rows[0]?.sorting_key ?? ''),
       columns: new Map(rows.map(({ name, type }) => [String(name), String(type)])),
     }
     // One that is not there yet may come.
@@ -72,13 +77,16 @@ export function clickhouseSink(address: () => ClickhouseAddress, statementTimeou
   }
 
   function knownTable(pair: Pair): Table {
-    return tables.get(keyOf(pair)) ?? { engine: '', columns: new Map() }
+    const unknown = { engine: '', mergeTree: undefined, sortingKey: '', columns: new Map() }
+    return tables.get(keyOf(pair)) ?? unknown
   }
 
   return {
     async table(pair, signal) {
-      const { columns } = await tableOf(pair, signal)
+      const { columns, mergeTree, sortingKey } = await tableOf(pair, signal)
       return {
+        columns: new Set(columns.keys()),
+        engine: mergeTree && { mergeTree, sortingKey },
         form: (column, atSink, { binary }) => {
           const type = columns.get(atSink)
           return type === undefined ? undefined : formOf(column, quoted(atSink), type, binary)
@@ -91,8 +99,9 @@ export function clickhouseSink(address: () => ClickhouseAddress, statementTimeou
       const { from, rows, sum, isFinal } = reading(pair, table, watermark, bound.bind)
       const sums = pair.sums.map((name, i) => `toString(${sum(summable(pair, name, table))}) AS cdc_sum${i}`)
       const merging = isFinal ? [`${UNMERGED} AS cdc_unmerged`] : []
-      const where = tenantOnly(pair, bound.bind).map((condition) => `WHERE ${condition}`)
-      const sql = `SELECT ${[`${rows} AS cdc_rows`, ...sums, ...merging].join(', ')} FROM ${from} ${where.join('')}`
+      const conditions = tenantOnly(pair, bound.bind)
+      const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
+      const sql = `SELECT ${[`${rows} AS cdc_rows`, ...sums, ...merging].join(', ')} FROM ${from} ${where}`
       const [row] = await server.query(sql, bound.params, signal, settings)
       if (isFinal) requireMerged(row?.cdc_unmerged)
       return {
@@ -179,8 +188,11 @@ function binding(): { readonly bind: Bind; readonly params: Record<string, strin
 const nameOf = ({ sink: { container, table } }: Pair): string =>
   container === undefined ? quoted(table) : `${quoted(container)}.${quoted(table)}`
 
-function tenantOnly({ sink: { only } }: Pair, bind: Bind): readonly string[] {
-  return only === undefined ? [] : [`${quoted(only.column)} = ${bind(only.value, 'String')}`]
+function tenantOnly({ sink: { only, isNone } }: Pair, bind: Bind): readonly string[] {
+  return [
+    ...(isNone ? ['0'] : []),
+    ...(only === undefined ? [] : [`${quoted(only.column)} = ${bind(only.value, 'String')}`]),
+  ]
 }
 
 /** A plain table, which has one version of a row, knows no FINAL; rows that are taken back add up without it. */

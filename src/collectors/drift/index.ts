@@ -1,4 +1,5 @@
 import { defineCollector, minutes } from '../../collection/collector.ts'
+import { checks } from './checks.ts'
 import { longestWait, settings } from './config.ts'
 import { details, healthOf } from './health.ts'
 import * as metrics from './metrics.ts'
@@ -9,6 +10,7 @@ export const drift = defineCollector({
   kind: 'drift',
   health: { key: 'drift', title: 'Drift', details },
   settings,
+  checks,
   longestWait,
   families: Object.values(metrics),
   defaults: { interval: minutes(5), timeout: minutes(4) },

@@ -7,6 +7,8 @@ export interface Place {
   readonly table: string
   /** The rows are those in which this column has this value; undefined for all. */
   readonly only: { readonly column: string; readonly value: string } | undefined
+  /** No row at all is meant: what is asked then only tells whether it can be asked. */
+  readonly isNone?: boolean
 }
 
 /** The rows that are compared with each other: a table, or one tenant's part of it. */
@@ -34,6 +36,13 @@ export interface Pair {
   atSink(column: string): string
 }
 
+/** The same without any row. */
+export const withoutRows = (pair: Pair): Pair => ({
+  ...pair,
+  source: { ...pair.source, isNone: true },
+  sink: { ...pair.sink, isNone: true },
+})
+
 /** Every table that is listed, once for each tenant where it is by tenant. */
 export function pairsOf({ tables, tenants }: Pick<Settings, 'tables' | 'tenants'>): readonly Pair[] {
   return tables.flatMap((table) =>
@@ -41,11 +50,14 @@ export function pairsOf({ tables, tenants }: Pick<Settings, 'tables' | 'tenants'
   )
 }
 
-/** Every table of the publication that is wanted. Throws where two would have the same series. */
+/** Every table of the publication that is wanted. Throws where it has none, or two would have the same series. */
 export function discoveredPairs(
   settings: DiscoverSettings,
   published: readonly { readonly schema: string; readonly table: string }[],
 ): readonly Pair[] {
+  if (published.length === 0) {
+    throw new Error(`the source has no publication ${settings.publication}, or it has no table`)
+  }
   const pairs = new Map<string, Pair>()
   for (const { schema, table } of published) {
     const name = `${schema}.${table}`
@@ -69,6 +81,16 @@ export function discoveredPairs(
     })
   }
   return [...pairs.values()]
+}
+
+/** Without those whose series another one before them has. */
+export function distinctPairs(pairs: readonly Pair[]): readonly Pair[] {
+  const byLabels = new Map<string, Pair>()
+  for (const pair of pairs) {
+    const key = JSON.stringify(pair.labels)
+    if (!byLabels.has(key)) byLabels.set(key, pair)
+  }
+  return [...byLabels.values()]
 }
 
 /** `{schema}`, `{table}` and `{tenant}` of the pair filled in. */

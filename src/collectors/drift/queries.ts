@@ -1,23 +1,15 @@
-import {
-  clickhouseDatabase,
-  countRows,
-  type Database,
-  type Parameters,
-  postgresqlDatabase,
-  starrocksDatabase,
-} from '../../clients/databases.ts'
+import { countRows, type Database, type Parameters } from '../../clients/databases.ts'
 import type { Clock } from '../../clock.ts'
 import type { Finding, SampleBatch } from '../../collection/collector.ts'
-import { clickhouseAddress } from '../../config/clickhouse.ts'
 import { isByTenant, TENANT, withTenant } from '../../config/query.ts'
 import type { Arrival } from './arrival.ts'
 import { AssertionTask } from './assertion-task.ts'
-import { MERGED } from './clickhouse-sink.ts'
 import { passesOf, type Settings } from './config.ts'
 import { isDue } from './due.ts'
 import { WATERMARK } from './query-config.ts'
 import type { Asker, GivenQuery, QueryTask, Side } from './query-task.ts'
 import { isQuiet } from './quiet-hours.ts'
+import { databasesOf } from './sides.ts'
 import type { Source } from './source.ts'
 import { ValueTask } from './value-task.ts'
 
@@ -41,10 +33,7 @@ export class Queries {
   constructor(settings: Settings, clock: Clock) {
     this.#settings = settings
     this.#clock = clock
-    this.#databases = {
-      source: postgresqlDatabase(() => settings.source.postgresql.url.reveal(), clock),
-      sink: sinkDatabase(settings.sink, clock),
-    }
+    this.#databases = databasesOf(settings, clock)
     const { values, assertions, tenants } = settings
     this.tasks = [
       ...values.flatMap((value) =>
@@ -151,15 +140,14 @@ export class Queries {
     const timeout = this.#settings.statement_timeout
     const run = async <T>(
       side: Side,
-      { sql, parameters = [] }: GivenQuery,
+      query: GivenQuery,
       work: (database: Database, sql: string, parameters: Parameters) => Promise<T>,
     ): Promise<T> => {
       const database = this.#databases[side]
-      const bounded = sql.replaceAll(WATERMARK, String(watermark))
-      const text = bounded.replaceAll(TENANT, () => database.quote(task.tenant))
+      const { sql, parameters } = filledIn(query, { tenant: task.tenant, watermark, database })
       const from = performance.now()
       try {
-        return await work(database, text, withTenant(parameters, task.tenant))
+        return await work(database, sql, parameters)
       } finally {
         task.spend(side, performance.now() - from)
       }
@@ -177,14 +165,17 @@ export class Queries {
   }
 }
 
-const usesWatermark = ({ queries }: QueryTask): boolean => queries.some(({ sql }) => sql.includes(WATERMARK))
+/** A query for one tenant of a database. `watermark` in whole seconds since the epoch. */
+export const filledIn = (
+  { sql, parameters = [] }: GivenQuery,
+  {
+    tenant,
+    watermark,
+    database,
+  }: { readonly tenant: string; readonly watermark: number | undefined; readonly database: Database },
+): { readonly sql: string; readonly parameters: Parameters } => ({
+  sql: sql.replaceAll(WATERMARK, String(watermark)).replaceAll(TENANT, () => database.quote(tenant)),
+  parameters: withTenant(parameters, tenant),
+})
 
-function sinkDatabase({ clickhouse, starrocks }: Settings['sink'], clock: Clock): Database {
-  if (clickhouse) {
-    // Otherwise what is infinite, or no number, would come as NULL.
-    const settings = { ...MERGED, output_format_json_quote_denormals: 1 } as const
-    return clickhouseDatabase(() => clickhouseAddress(clickhouse), clock, settings)
-  }
-  if (starrocks) return starrocksDatabase(() => starrocks.url.reveal(), clock)
-  throw new Error('the settings name no sink')
-}
+const usesWatermark = ({ queries }: QueryTask): boolean => queries.some(({ sql }) => sql.includes(WATERMARK))

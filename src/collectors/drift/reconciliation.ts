@@ -1,10 +1,8 @@
 import type { Clock } from '../../clock.ts'
 import type { SampleBatch } from '../../collection/collector.ts'
-import { clickhouseAddress } from '../../config/clickhouse.ts'
 import { type Arrival, arrivalOf, type Read } from './arrival.ts'
 import { type Bisection, type Budget, bisect, type DifferingRange } from './bisect.ts'
 import { type Checksums, type KeyRange, sameKey } from './checksums.ts'
-import { clickhouseSink } from './clickhouse-sink.ts'
 import type { ChecksumSettings, Settings } from './config.ts'
 import { confirm, faultOf } from './confirm.ts'
 import { canonical } from './decimals.ts'
@@ -19,19 +17,12 @@ import {
 import { isDue } from './due.ts'
 import * as metrics from './metrics.ts'
 import { PairState } from './pair-state.ts'
-import { discoveredPairs, type Pair, pairsOf } from './pairs.ts'
+import { discoveredPairs, distinctPairs, type Pair, pairsOf } from './pairs.ts'
 import { Queries } from './queries.ts'
 import { isQuiet } from './quiet-hours.ts'
 import { rowPlan } from './row-form.ts'
-import type { Sink } from './sink.ts'
-import { type Bounds, postgresqlSource, type Source, type Totals } from './source.ts'
-import { starrocksSink } from './starrocks-sink.ts'
-
-/** A connection to each side. */
-interface Sides {
-  readonly source: Source
-  readonly sink: Sink
-}
+import { type Sides, sidesOf } from './sides.ts'
+import type { Bounds, Totals } from './source.ts'
 
 /** A pair whose turn it is, as the source has it. */
 interface Begun extends Bounds, Read {
@@ -167,9 +158,9 @@ export class Reconciliation {
         : []
     const states = new Map<string, PairState>()
     // What is listed goes before what is discovered.
-    for (const pair of [...this.#listed, ...discovered]) {
+    for (const pair of distinctPairs([...this.#listed, ...discovered])) {
       const key = JSON.stringify(pair.labels)
-      if (!states.has(key)) states.set(key, this.#states.get(key) ?? new PairState(pair))
+      states.set(key, this.#states.get(key) ?? new PairState(pair))
     }
     this.#states = states
   }
@@ -370,22 +361,6 @@ export class Reconciliation {
 interface BothSides {
   readonly source: Checksums
   readonly sink: Checksums
-}
-
-function sidesOf({ source, sink, statement_timeout }: Settings): Sides {
-  return {
-    source: postgresqlSource({
-      url: () => source.postgresql.url.reveal(),
-      statementTimeout: statement_timeout,
-    }),
-    sink: sinkOf(sink, statement_timeout),
-  }
-}
-
-function sinkOf({ clickhouse, starrocks }: Settings['sink'], statementTimeout: number): Sink {
-  if (clickhouse) return clickhouseSink(() => clickhouseAddress(clickhouse), statementTimeout)
-  if (starrocks) return starrocksSink(() => ({ url: starrocks.url.reveal(), statementTimeout }))
-  throw new Error('the settings name no sink')
 }
 
 function differs({ counts, sums }: Looked): boolean {

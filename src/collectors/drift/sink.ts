@@ -1,10 +1,15 @@
+import type { MergeTree } from '../../clients/clickhouse-engine.ts'
 import type { Checksums } from './checksums.ts'
 import type { Pair } from './pairs.ts'
 import type { RowPlan, SinkForm, SourceColumn } from './row-form.ts'
 import type { Totals } from './source.ts'
 
 /** A table of the sink as its catalog has it. */
-interface SinkTable {
+export interface SinkTable {
+  /** Their names; none where the table is not there, or the user may not see it. */
+  readonly columns: ReadonlySet<string>
+  /** How a table of ClickHouse's MergeTree family keeps its rows; undefined for any other. */
+  readonly engine: { readonly mergeTree: MergeTree; readonly sortingKey: string } | undefined
   /** How the sink reads a column of the source; undefined where it has it not, or cannot compare it. */
   form(column: SourceColumn, atSink: string, pair: Pair): SinkForm | undefined
 }

@@ -45,11 +45,28 @@ export interface Source {
   position(signal: AbortSignal): Promise<bigint>
   /** Position in the WAL, in bytes, up to which the slot's reader has confirmed what it read. */
   confirmedPosition(slot: string, signal: AbortSignal): Promise<bigint>
+  /** The tables of a publication; none where it is not there. */
   published(
     publication: string,
     signal: AbortSignal,
   ): Promise<readonly { readonly schema: string; readonly table: string }[]>
+  /** What the catalog has of a slot; undefined where it is not there. */
+  slot(name: string, signal: AbortSignal): Promise<SlotAbout | undefined>
+  /** Of these pairs those whose table is in no publication, nor any partition of it. */
+  unpublished(pairs: readonly Pair[], signal: AbortSignal): Promise<readonly Pair[]>
+  /** Columns of each index that finds rows of a large table, in its order; undefined for a small one. */
+  indexes(pair: Pair, signal: AbortSignal): Promise<readonly (readonly string[])[] | undefined>
+  /** Whether the user is shown when the transactions of others began. */
+  seesTransactions(signal: AbortSignal): Promise<boolean>
   close(): void
+}
+
+interface SlotAbout {
+  readonly isLogical: boolean
+  /** Whether it is of the database that is connected to. */
+  readonly isHere: boolean
+  /** Empty for one that is not logical. */
+  readonly plugin: string
 }
 
 // In whole seconds: then a sink that keeps time to the second or the millisecond cuts at the same rows. A
@@ -104,6 +121,38 @@ const PUBLISHED = `
   FROM pg_publication_tables
   WHERE pubname = $1
   ORDER BY 1, 2`
+
+const SLOT = `
+  SELECT slot_type = 'logical' AS is_logical, database = current_database() AS is_here, plugin
+  FROM pg_replication_slots
+  WHERE slot_name = $1`
+
+// A table of a publication may be one with partitions, or a partition of one. A view has no changes of its own.
+const UNPUBLISHED = `
+  WITH published AS MATERIALIZED (
+    SELECT DISTINCT c.oid
+    FROM pg_publication_tables
+      JOIN pg_namespace n ON n.nspname = schemaname
+      JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = tablename
+  ), covered AS (
+    SELECT oid FROM published
+    UNION SELECT relid FROM published, pg_partition_tree(oid)
+    UNION SELECT relid FROM published, pg_partition_ancestors(oid) AS relid
+  )
+  SELECT name
+  FROM unnest($1::text[]) AS name JOIN pg_class ON pg_class.oid = name::regclass
+  WHERE relkind IN ('r', 'p') AND pg_class.oid NOT IN (SELECT oid FROM covered)`
+
+const INDEXES = `
+  SELECT array_to_json(ARRAY(
+      SELECT attname FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+      WHERE place <= i.indnkeyatts ORDER BY place)) AS columns
+  FROM pg_class c LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL
+    AND 0 <> ALL (i.indkey::int2[])
+  WHERE c.oid = $1::regclass AND c.relkind IN ('r', 'm') AND c.reltuples > 10000`
+
+const SEES_TRANSACTIONS = `SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees`
 
 export function postgresqlSource(address: { url: () => string; statementTimeout: number }): Source {
   const server = connectPostgresql(() => ({
@@ -199,16 +248,36 @@ export function postgresqlSource(address: { url: () => string; statementTimeout:
     },
     async published(publication, signal) {
       const rows = await server.query(PUBLISHED, [publication], signal)
-      if (rows.length === 0)
-        throw new Error(`the source has no publication ${publication}, or it has no table`)
       return rows.map(({ schema, table }) => ({ schema: schema ?? '', table: table ?? '' }))
+    },
+    async slot(name, signal) {
+      const [row] = await server.query(SLOT, [name], signal)
+      return (
+        row && { isLogical: row.is_logical === 't', isHere: row.is_here === 't', plugin: row.plugin ?? '' }
+      )
+    },
+    async unpublished(pairs, signal) {
+      const names = [...new Set(pairs.map(({ source }) => nameOf(source)))]
+      const rows = await server.query(UNPUBLISHED, [names], signal)
+      const found = new Set(rows.map(({ name }) => name))
+      return pairs.filter(({ source }) => found.has(nameOf(source)))
+    },
+    async indexes(pair, signal) {
+      const rows = await server.query(INDEXES, [nameOf(pair.source)], signal)
+      return rows.length === 0 ? undefined : rows.map(({ columns }) => JSON.parse(columns ?? '[]'))
+    },
+    async seesTransactions(signal) {
+      return (await server.query(SEES_TRANSACTIONS, [], signal))[0]?.sees === 't'
     },
     close: () => server.close(),
   }
 }
 
-function tenant({ source: { only } }: Pair, bind: Bind): readonly string[] {
-  return only === undefined ? [] : [`${quoteIdentifier(only.column)} = ${bind(only.value, 'text')}`]
+function tenant({ source: { only, isNone } }: Pair, bind: Bind): readonly string[] {
+  return [
+    ...(isNone ? ['false'] : []),
+    ...(only === undefined ? [] : [`${quoteIdentifier(only.column)} = ${bind(only.value, 'text')}`]),
+  ]
 }
 
 /** As SQL wants it, and as `regclass` reads it. */
@@ -227,9 +296,9 @@ function totalsOf({ sums }: Pair, row: Readonly<Record<string, string | null>> |
   return { rows: BigInt(row?.rows ?? ''), sums: sums.map((_, i) => row?.[`sum${i}`] ?? '') }
 }
 
-function rowsBelow({ source, watermark }: Pair, bound: string): string {
-  const tenant = source.only === undefined ? '' : `AND ${quoteIdentifier(source.only.column)} = $2`
-  return `FROM ${nameOf(source)} WHERE ${quoteIdentifier(watermark)} < ${bound} ${tenant}`
+function rowsBelow(pair: Pair, bound: string): string {
+  const conditions = [`${quoteIdentifier(pair.watermark)} < ${bound}`, ...tenant(pair, () => '$2')]
+  return `FROM ${nameOf(pair.source)} WHERE ${conditions.join(' AND ')}`
 }
 
 const valuesOf = ({ source }: Pair): readonly string[] =>

@@ -72,6 +72,8 @@ export function starrocksSink(address: () => StarrocksAddress): Sink {
         }),
       )
       return {
+        columns: new Set(columns.keys()),
+        engine: undefined,
         form: (source, atSink, { binary }) => {
           const column = columns.get(atSink)
           return column && formOf(source, quoted(atSink), column, binary)
@@ -144,8 +146,11 @@ function conditions(pair: Pair, watermark: number, bind: Bind): readonly string[
 const notDeleted = ({ deleted }: Pair): readonly string[] =>
   deleted === undefined ? [] : [`${quoted(deleted)} = 0`]
 
-function tenant({ sink: { only } }: Pair, bind: Bind): readonly string[] {
-  return only === undefined ? [] : [`${quoted(only.column)} = ${bind(only.value, 'text')}`]
+function tenant({ sink: { only, isNone } }: Pair, bind: Bind): readonly string[] {
+  return [
+    ...(isNone ? ['1 = 0'] : []),
+    ...(only === undefined ? [] : [`${quoted(only.column)} = ${bind(only.value, 'text')}`]),
+  ]
 }
 
 const isInteger = (type: string) => /^(tiny|small|medium|big|large)?int/.test(type)
