@@ -2,6 +2,7 @@ import { connectClickhouse } from '../../clients/clickhouse.ts'
 import { defineCollector, seconds } from '../../collection/collector.ts'
 import { clickhouseAddress } from '../../config/clickhouse.ts'
 import type { Family } from '../../metrics/family.ts'
+import { checks } from './checks.ts'
 import { settings } from './config.ts'
 import { details, healthOf } from './health.ts'
 import * as metrics from './metrics.ts'
@@ -14,6 +15,7 @@ export const clickhouse = defineCollector({
   kind: 'clickhouse',
   health: { key: 'clickhouse_connection', title: 'ClickHouse', details },
   settings,
+  checks,
   families: Object.values(metrics),
   up: metrics.up,
   defaults: { interval: seconds(30), timeout: seconds(20) },

@@ -47,6 +47,12 @@ const TABLES = `
   ORDER BY byte_count DESC, database_name, table_name
   LIMIT 100000`
 
+const CHOICE = `
+  SELECT database AS database_name, name AS table_name
+  FROM system.tables
+  WHERE engine LIKE '%MergeTree' AND database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')
+  LIMIT 100000`
+
 const PENDING = `
   SELECT database AS database_name, table AS table_name, count() AS pending
   FROM system.mutations
@@ -117,6 +123,16 @@ export async function collectTables(
     if (newest !== undefined) batch.add(metrics.newestRow, labels, newest)
   }
   return found
+}
+
+/** How many tables the user sees, and how many of them are chosen. */
+export async function countTables(
+  server: ClickhouseReader,
+  chosen: TableOptions['chosen'],
+  signal: AbortSignal,
+): Promise<{ readonly seen: number; readonly chosen: number }> {
+  const found = z.array(z.object(named)).parse(await server.query(CHOICE, {}, signal))
+  return { seen: found.length, chosen: found.filter(chosen).length }
 }
 
 interface TableOptions {

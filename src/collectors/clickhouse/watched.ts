@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { within } from '../../clients/call.ts'
 import type { ClickhouseReader } from '../../clients/clickhouse.ts'
+import { mergeTreeOf } from '../../clients/clickhouse-engine.ts'
 import type { Clock } from '../../clock.ts'
 import type { SampleBatch } from '../../collection/collector.ts'
 import type { Settings, WatchedTable } from './config.ts'
@@ -71,25 +72,16 @@ export class WatchedTables {
     }
   }
 
-  async #look({ table, labels, deleted }: Watched, signal: AbortSignal): Promise<Look> {
+  async #look(watched: Watched, signal: AbortSignal): Promise<Look> {
     const { watch_max_rows, watch_timeout } = this.#settings
-    const about = tables.parse(await this.#server.query(ABOUT, labels, signal))[0]
-    if (!about) throw new Error(`there is no table ${table}`)
+    const about = await aboutOf(this.#server, watched, signal)
+    if (!about) throw new Error(`there is no table ${watched.table}`)
     if (about.row_count > watch_max_rows) {
-      throw new Error(`${table} has ${about.row_count} rows, more than watch_max_rows allows`)
+      throw new Error(`${watched.table} has ${about.row_count} rows, more than watch_max_rows allows`)
     }
-    const merging = /(?:Replacing|Collapsing|Summing|Aggregating|Coalescing|Graphite)MergeTree$/.test(
-      about.engine,
-    )
-    if (!merging && deleted === undefined) {
-      throw new Error(
-        `${table} is a ${about.engine}, which keeps every row, and has no deleted column to count`,
-      )
-    }
-    const sortingKey = merging && dropsDeleted(about.engine_full) ? about.sorting_key : undefined
-    const sql = countsOf(merging, sortingKey, deleted)
+    const { merging, knowsDeleted, sql, params } = countingOf(watched, about)
     const [row] = counts.parse(
-      await this.#server.query(sql, { ...labels, ...(deleted === undefined ? {} : { deleted }) }, signal, {
+      await this.#server.query(sql, params, signal, {
         // A common default of operators that counts a row twice when its versions are in two partitions.
         do_not_merge_across_partitions_select_final: 0,
         max_execution_time: Math.max(1, Math.ceil(watch_timeout / 1000)),
@@ -97,7 +89,7 @@ export class WatchedTables {
         max_memory_usage: MAX_MEMORY,
       }),
     )
-    if (!row) throw new Error(`the counts of ${table} came without a row`)
+    if (!row) throw new Error(`the counts of ${watched.table} came without a row`)
     if (merging && row.unmerged !== 0) {
       throw new Error(
         'ClickHouse does not merge across partitions for this user, whose read-only mode lets no query change that: unset do_not_merge_across_partitions_select_final',
@@ -106,10 +98,7 @@ export class WatchedTables {
     return {
       // Rows may arrive between the two counts.
       duplicates: merging ? Math.max(0, row.raw - row.kept) : undefined,
-      deletedRatio:
-        (deleted === undefined && sortingKey === undefined) || row.kept === 0
-          ? undefined
-          : row.deleted / row.kept,
+      deletedRatio: !knowsDeleted || row.kept === 0 ? undefined : row.deleted / row.kept,
     }
   }
 }
@@ -137,6 +126,15 @@ const tables = z.array(
   }),
 )
 
+export type About = z.output<typeof tables>[number]
+
+/** What the catalog has of a table; undefined where it is not there, or the user may not see it. */
+export const aboutOf = async (
+  server: ClickhouseReader,
+  { table }: WatchedTable,
+  signal: AbortSignal,
+): Promise<About | undefined> => tables.parse(await server.query(ABOUT, { ...labelsOf(table) }, signal))[0]
+
 const counts = z.array(
   z.object({
     raw: z.coerce.number(),
@@ -151,27 +149,54 @@ const counts = z.array(
  * `ReplicatedReplacingMergeTree('/path', '{replica}', _version, _deleted)`.
  */
 function dropsDeleted(engine: string): boolean {
-  const [, kind, rest = ''] = /^\w*?(Replacing)?MergeTree\((.*)$/s.exec(engine) ?? []
-  if (kind === undefined) return false
-  const columns = rest
-    .replaceAll(/'(?:[^'\\]|\\.)*'/g, '')
-    .split(')')[0]
-    ?.split(',')
-    .filter((argument) => argument.trim() !== '')
-  return (columns?.length ?? 0) > 1
+  const { merges, columns = [] } = mergeTreeOf(engine) ?? {}
+  return merges === 'Replacing' && columns.length > 1
 }
 
-/** `sortingKey`: an expression of the server's own, where FINAL does not show what is deleted. */
-function countsOf(merging: boolean, sortingKey: string | undefined, deleted: string | undefined): string {
+interface Counting {
+  /** Whether the engine leaves one version of a row. */
+  readonly merging: boolean
+  readonly knowsDeleted: boolean
+  readonly sql: string
+  readonly params: Readonly<Record<string, string>>
+}
+
+/** How the rows of a table are counted, or with `isNone` no row of it. Throws where there is nothing to find out. */
+export function countingOf({ table, deleted }: WatchedTable, about: About, isNone = false): Counting {
+  const merging = /(?:Replacing|Collapsing|Summing|Aggregating|Coalescing|Graphite)MergeTree$/.test(
+    about.engine,
+  )
+  if (!merging && deleted === undefined) {
+    throw new Error(
+      `${table} is a ${about.engine}, which keeps every row, and has no deleted column to count`,
+    )
+  }
+  // An expression of the server's own, where FINAL does not show what is deleted.
+  const sortingKey = merging && dropsDeleted(about.engine_full) ? about.sorting_key : undefined
+  return {
+    merging,
+    knowsDeleted: deleted !== undefined || sortingKey !== undefined,
+    sql: countsOf(merging, sortingKey, deleted, isNone ? 'WHERE 0' : ''),
+    params: { ...labelsOf(table), ...(deleted === undefined ? {} : { deleted }) },
+  }
+}
+
+function countsOf(
+  merging: boolean,
+  sortingKey: string | undefined,
+  deleted: string | undefined,
+  where: string,
+): string {
   const from = '{database:Identifier}.{table:Identifier}'
   const final = merging ? 'FINAL' : ''
-  const raw = `(SELECT count() FROM ${from}) AS raw`
+  const raw = `(SELECT count() FROM ${from} ${where}) AS raw`
   const unmerged = `toUInt8(getSetting('do_not_merge_across_partitions_select_final')) AS unmerged`
   if (sortingKey !== undefined) {
     return `
-      SELECT ${raw}, (SELECT uniqExact(${sortingKey}) FROM ${from}) AS kept, kept - count() AS deleted, ${unmerged}
-      FROM ${from} FINAL`
+      SELECT ${raw}, (SELECT uniqExact(${sortingKey}) FROM ${from} ${where}) AS kept, kept - count() AS deleted,
+        ${unmerged}
+      FROM ${from} FINAL ${where}`
   }
   const isDeleted = deleted === undefined ? '0' : 'countIf({deleted:Identifier} != 0)'
-  return `SELECT ${raw}, count() AS kept, ${isDeleted} AS deleted, ${unmerged} FROM ${from} ${final}`
+  return `SELECT ${raw}, count() AS kept, ${isDeleted} AS deleted, ${unmerged} FROM ${from} ${final} ${where}`
 }
