@@ -1,13 +1,9 @@
-import {
-  clickhouseDatabase,
-  type Database,
-  postgresqlDatabase,
-  starrocksDatabase,
-} from '../../clients/databases.ts'
+import type { Database } from '../../clients/databases.ts'
 import type { Clock } from '../../clock.ts'
 import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
-import { clickhouseAddress } from '../../config/clickhouse.ts'
-import { type ConnectionSettings, makeQueries, settings } from './config.ts'
+import { checks } from './checks.ts'
+import { makeQueries, settings } from './config.ts'
+import { open } from './database.ts'
 import { details, healthOf } from './health.ts'
 import * as metrics from './metrics.ts'
 import { type Query, type QuerySample, samplesOf } from './query.ts'
@@ -41,6 +37,7 @@ export const sql = defineCollector({
   kind: 'sql',
   health: { key: 'sql', title: 'SQL', details },
   settings,
+  checks,
   families: Object.values(metrics),
   declared: (given) => makeQueries(given).declared,
   longestWait: (given) => Math.max(...makeQueries(given).queries.map(({ timeout }) => timeout)),
@@ -73,18 +70,6 @@ export const sql = defineCollector({
     }
   },
 })
-
-function open(connection: ConnectionSettings, clock: Clock): Database {
-  if ('postgresql' in connection) {
-    const { url } = connection.postgresql
-    return postgresqlDatabase(() => url.reveal(), clock)
-  }
-  if ('starrocks' in connection) {
-    const { url } = connection.starrocks
-    return starrocksDatabase(() => url.reveal(), clock)
-  }
-  return clickhouseDatabase(() => clickhouseAddress(connection.clickhouse), clock)
-}
 
 const newTask = (query: Query, tenant: string): Task => ({
   query,
