@@ -13,6 +13,7 @@ import { driftRoutes } from './http/api/drift.ts'
 import { environmentRoutes } from './http/api/environments.ts'
 import { failureRoutes } from './http/api/failures.ts'
 import { hostReader } from './http/host.ts'
+import { watchdogRoutes } from './http/api/watchdog.ts'
 import { httpServer } from './http/server.ts'
 import { type Log, redact } from './log.ts'
 import { Exposition } from './metrics/exposition.ts'
@@ -25,6 +26,7 @@ import { OperationLog } from './operations/operation-log.ts'
 import { SelfHealing } from './operations/self-healing.ts'
 import { openStore } from './operations/store.ts'
 import { openSwitches, switched } from './operations/switches.ts'
+import { Watchdog, type WatchdogEvents } from './operations/watchdog.ts'
 
 /** The daemon's own metrics are read this often: a scrape renders nothing. */
 const OWN_METRICS_EVERY_MS = 5_000
@@ -68,9 +70,14 @@ export async function startApp(
   const failureLog = new FailureLog(store, { clock, bounds: () => config.history, secrets })
   const audit = new Audit(store, { clock, log, maxEntries: () => config.history.maxAuditEntries })
   const operations = new OperationLog(store, audit)
+  const watchdog = new Watchdog({
+    clock,
+    state: collectorState(store, { collector: 'watchdog', target: '' }, notKept),
+    events: watchdogEvents(log),
+  })
   let counted = operations.totals()
   let isCounting = true
-  const own = ownMetrics(version, () => {
+  const countOperations = () => {
     try {
       counted = operations.totals()
       isCounting = true
@@ -83,7 +90,8 @@ export async function startApp(
       const { environment = '', platform = '' } = byTarget.get(target) ?? {}
       return { target, environment, platform, ...rest }
     })
-  })
+  }
+  const own = ownMetrics(version, countOperations, () => watchdog.series())
   const fleets = () => connectFleets(config.collectors.map((settings) => switched(settings, switches)))
   const fleetOf = (target: string) => fleets().find((fleet) => fleet.target === target)
   const healing = new SelfHealing(store, { clock, operations, fleetOf, secrets, onError: notKept })
@@ -130,6 +138,7 @@ export async function startApp(
           secrets,
         }),
         ...environmentRoutes({ instances: present, switches, apply: () => apply(), audit }),
+        ...watchdogRoutes(watchdog),
       ],
       callerOf: (authorization) => callerOf(config.api.tokens ?? [], authorization),
       hasTokens: () => config.api.tokens !== undefined,
@@ -149,6 +158,7 @@ export async function startApp(
   /** Without a configuration: the one in force, and what was switched since. */
   const applyNow = async (next: Config | undefined) => {
     config = next ?? config
+    if (next) await watchdog.apply(next.watchdog)
     const wanted = new Map(
       config.collectors
         .map((settings) => switched(settings, switches))
@@ -206,6 +216,7 @@ export async function startApp(
         Promise.allSettled([
           refreshing,
           healing.stop(),
+          watchdog.stop(),
           ...[...instances.values()].map((instance) => instance.stop()),
         ]),
       )
@@ -266,6 +277,24 @@ function logEvents(log: Log): InstanceEvents {
         },
         'a part of the backend was not read',
       ),
+  }
+}
+
+function watchdogEvents(log: Log): WatchdogEvents {
+  const logger = log.child({ logger: 'watchdog' })
+  const about = (prometheus: string, since: number) => ({
+    ...(prometheus === '' ? {} : { prometheus }),
+    since: new Date(since).toISOString(),
+  })
+  return {
+    away: (prometheus, since) => logger.error(about(prometheus, since), 'the Watchdog stays away'),
+    back: (prometheus, since) => logger.info(about(prometheus, since), 'the Watchdog is back'),
+    notTold: (receiver, error, last) =>
+      logger.error(
+        { receiver, error },
+        last ? 'a receiver was not reached, and is given up' : 'a receiver was not reached',
+      ),
+    broken: (error) => logger.critical({ error }, "the dead-man's switch does not work"),
   }
 }
 

@@ -11,6 +11,7 @@ import { Secret } from './secret.ts'
 import { collectorSchema, collectorShape, fileSchema, RESERVED_LABELS } from './shape.ts'
 import { type Fault, type Path, pathText, Source } from './source.ts'
 import { type ApiToken, readTokens } from './tokens.ts'
+import type { WatchdogSettings } from './watchdog.ts'
 
 export interface LogFileSettings {
   /** Absolute path of the file that is written to; those that are done lie beside it. */
@@ -51,8 +52,10 @@ export interface Config {
     readonly maxFailures: number
     readonly maxAuditEntries: number
   }
+  /** Undefined for no dead-man's switch. */
+  readonly watchdog: WatchdogSettings | undefined
   readonly collectors: readonly InstanceConfig[]
-  /** Every secret of every collector, for redaction. */
+  /** Every secret, for redaction. */
   readonly secrets: readonly Secret[]
 }
 
@@ -182,7 +185,10 @@ function readFile(
     })
   }
   if (!file.data) return undefined
-  const { web, log, state_dir, api, history } = file.data
+  const { web, log, state_dir, api, history, watchdog } = file.data
+  for (const secret of openSecrets(source, ['watchdog'], watchdog, folder)) secrets.add(secret)
+  const access = readApi(source, api.tokens_file, folder)
+  if (watchdog) requireWatchdogToken(source, access)
   return {
     web: web.listen,
     enableLifecycle: web.enable_lifecycle,
@@ -199,12 +205,13 @@ function readFile(
       },
     },
     stateDir: state_dir === undefined ? undefined : resolve(folder, state_dir),
-    api: readApi(source, api.tokens_file, folder),
+    api: access,
     history: {
       maxAge: history.max_age,
       maxFailures: history.max_failures,
       maxAuditEntries: history.max_audit_entries,
     },
+    watchdog,
     collectors,
     secrets: [...secrets],
   }
@@ -386,6 +393,15 @@ function readApi(source: Source, tokensFile: string | undefined, folder: string)
     source.fault(path, `${unreadable(error)}: ${shown(tokensFile)}`)
     return { tokensFile: file, tokens: undefined }
   }
+}
+
+/** Whom nobody may feed tells of an absence that is none. */
+function requireWatchdogToken(source: Source, { tokensFile, tokens }: Config['api']): void {
+  // One that cannot be read is a fault already.
+  if (tokensFile !== undefined && !tokens) return
+  if (tokens?.some(({ role }) => role === 'watchdog' || role === 'admin')) return
+  const message = 'expected a token of the role watchdog in api.tokens_file, for Alertmanager; there is none'
+  source.fault(['watchdog'], message, 'key')
 }
 
 /** The secrets within validated settings, each made relative to the configuration's folder and read once. */

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { LEVEL_NAMES, LOG_LEVELS } from '../log.ts'
 import { boolean, duration, formatDuration, integer, settings, shown, size } from './fields.ts'
+import { watchdog } from './watchdog.ts'
 
 /** Timers of Node end at 2^31 - 1 ms; beyond it they fire at once. */
 const LONGEST = 24 * 86_400_000
@@ -148,6 +149,7 @@ export const fileSchema = settings({
       .default(100_000)
       .describe('Beyond this number the oldest entries of the audit are forgotten.'),
   }).prefault({}),
+  watchdog: watchdog.optional(),
   environments: z
     .record(z.string(), settings({ enabled: boolean().describe('false switches its collectors off.') }))
     .default({})

@@ -9,7 +9,7 @@ import { Secret } from './secret.ts'
  * are shown as the program holds them: times in milliseconds, sizes in bytes.
  */
 export function showConfig(config: Config): string {
-  const { web, log, stateDir, api, history, collectors, secrets } = config
+  const { web, log, stateDir, api, history, watchdog, collectors, secrets } = config
   const host = web.host?.includes(':') ? `[${web.host}]` : (web.host ?? '')
   const text = stringify(
     {
@@ -22,6 +22,7 @@ export function showConfig(config: Config): string {
         max_failures: history.maxFailures,
         max_audit_entries: history.maxAuditEntries,
       },
+      watchdog: watchdog && { ...(plain(watchdog) as object), timeout: formatDuration(watchdog.timeout) },
       collectors: collectors.map((collector) => {
         const { target, environment, platform, ...labels } = collector.labels
         return {

@@ -4,8 +4,11 @@ import { settings } from './fields.ts'
 import { check, unknownKeyMessage } from './issues.ts'
 import { Source } from './source.ts'
 
-/** What a token allows, the least first: to look, to operate what belongs to its teams, everything. */
-export const ROLES = ['viewer', 'team-lead', 'admin'] as const
+/**
+ * What a token allows, the least first: to say that alerts can arrive, to look, to operate what belongs to its teams,
+ * everything.
+ */
+export const ROLES = ['watchdog', 'viewer', 'team-lead', 'admin'] as const
 export type Role = (typeof ROLES)[number]
 
 /** One entry of the tokens file. */

@@ -8,7 +8,7 @@ export interface OwnMetrics {
   text(): Promise<string>
 }
 
-/** `operations`: how many there have been, asked at each reading. */
+/** `operations`: how many there have been; `watchdog`: the dead-man's switches. Both are asked at each reading. */
 export function ownMetrics(
   version: string,
   operations: () => Iterable<{
@@ -20,6 +20,20 @@ export function ownMetrics(
     readonly result: string
     readonly count: number
   }>,
+  watchdog: () => {
+    readonly switches: Iterable<{
+      /** Empty for the only one. */
+      readonly prometheus: string
+      readonly ok: boolean
+      /** Wall milliseconds. */
+      readonly receivedAt: number | undefined
+    }>
+    readonly notifications: Iterable<{
+      readonly receiver: string
+      readonly result: string
+      readonly count: number
+    }>
+  },
 ): OwnMetrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
@@ -49,6 +63,40 @@ export function ownMetrics(
       for (const { count, ...labels } of operations()) {
         this.inc(Object.fromEntries(Object.entries(labels).filter(([, value]) => value !== '')), count)
       }
+    },
+  })
+  const ofSwitch = (prometheus: string) => (prometheus === '' ? {} : { prometheus })
+  new Gauge({
+    name: 'cdc_watchdog_ok',
+    help: "0 from when Alertmanager's Watchdog has stayed away for watchdog.timeout until it is back, else 1; by POST /api/v1/watchdog. Absent without a dead-man's switch.",
+    labelNames: ['prometheus'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const { prometheus, ok } of watchdog().switches) this.set(ofSwitch(prometheus), Number(ok))
+    },
+  })
+  new Gauge({
+    name: 'cdc_watchdog_last_received_timestamp_seconds',
+    help: "When Alertmanager's Watchdog came last, by POST /api/v1/watchdog; absent until the first.",
+    labelNames: ['prometheus'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const { prometheus, receivedAt } of watchdog().switches) {
+        if (receivedAt !== undefined) this.set(ofSwitch(prometheus), receivedAt / 1000)
+      }
+    },
+  })
+  new Counter({
+    name: 'cdc_watchdog_notifications_total',
+    help: 'Tries to tell a receiver of watchdog.notify that the Watchdog stays away or is back, by what came of them: sent, failed.',
+    labelNames: ['receiver', 'result'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const { receiver, result, count } of watchdog().notifications)
+        this.inc({ receiver, result }, count)
     },
   })
   return {

@@ -43,6 +43,11 @@ export class ManualClock implements Clock {
     })
   }
 
+  /** How long each sleeper has yet to wait, in milliseconds. */
+  get waits(): readonly number[] {
+    return [...this.#sleepers].map(({ until }) => until - this.#now)
+  }
+
   /** Wakes everybody whose time comes, one after the other; `settle` waits until what that starts is done. */
   async advance(ms: number, settle: () => Promise<void>): Promise<void> {
     const end = this.#now + ms

@@ -41,6 +41,7 @@ describe('it refuses what the loader refuses', () => {
     'timeout-over-interval',
     'unknown-tag',
     'variables',
+    'watchdog-without-token',
   ]
   const names = readdirSync(join(here, 'invalid')).map((file) => file.replace('.yaml', ''))
   test.each(names.filter((name) => !beyond.includes(name)))('%s', (name) => {

@@ -42,7 +42,9 @@ function metricsPage(): string {
     '## The exporter itself',
     '`kafka_connect_operations_total{target,environment,platform,operation,result}` (operations on connectors by API, command line and self-healing, by what came of them), ' +
       '`cdc_exporter_build_info{version,nodejs_version}`, `cdc_config_last_reload_successful`, ' +
-      '`cdc_config_last_reload_success_timestamp_seconds`, and `process_*` and `nodejs_*` of prom-client. ' +
+      "`cdc_config_last_reload_success_timestamp_seconds`, of the dead-man's switch `cdc_watchdog_ok{prometheus}`, " +
+      '`cdc_watchdog_last_received_timestamp_seconds{prometheus}` and ' +
+      '`cdc_watchdog_notifications_total{receiver,result}` ([watchdog.md](watchdog.md)), and `process_*` and `nodejs_*` of prom-client. ' +
       'But for the first they carry no `target`.',
   ]
     .join('\n\n')

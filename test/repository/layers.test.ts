@@ -26,7 +26,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
     /^operations\//,
     /^clients\/connect-operations$/,
   ],
-  operations: [/^clients\//, /^config\/(fields|secret|tokens)$/, /^collection\/(collector|schedule)$/],
+  operations: [
+    /^clients\//,
+    /^config\/(fields|secret|tokens|watchdog)$/,
+    /^collection\/(collector|schedule)$/,
+  ],
   clients: [],
   // The kinds arrive as a parameter.
   config: [
