@@ -1,5 +1,6 @@
 import { within } from '../../clients/call.ts'
 import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
+import { checks } from './checks.ts'
 import { longestWait, settings, tableLabel } from './config.ts'
 import { Flight } from './flight.ts'
 import { details, healthOf } from './health.ts'
@@ -19,6 +20,7 @@ export const canary = defineCollector({
   kind: 'canary',
   health: { key: 'canary', title: 'Canary', details },
   settings,
+  checks,
   longestWait,
   families: Object.values(metrics),
   defaults: { interval: seconds(30), timeout: seconds(25) },

@@ -8,7 +8,7 @@ export interface Source {
   close(): void
 }
 
-interface Column {
+export interface Column {
   readonly name: string
   readonly type: string
   /** `t` or `f`, as are those below. */
@@ -18,7 +18,7 @@ interface Column {
 }
 
 // What else would be written to: a view, a partition, what a trigger or a rule names.
-const COLUMNS = `
+export const COLUMNS = `
   SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type,
     EXISTS (SELECT FROM pg_index i
       WHERE i.indrelid = c.oid AND i.indisprimary AND i.indkey::int2[] <@ ARRAY[a.attnum]) AS is_key,
@@ -68,7 +68,10 @@ export function postgresqlSource({ source, statement_timeout }: Settings): Sourc
 }
 
 /** Why it may not be a table of canaries and of nothing else; undefined where it is one. */
-function faultOf(columns: Settings['source']['columns'], found: readonly Column[]): string | undefined {
+export function faultOf(
+  columns: Settings['source']['columns'],
+  found: readonly Column[],
+): string | undefined {
   const [first] = found
   if (!first) return 'it is not there'
   if (first.is_plain !== 't') return 'it is no plain table'
