@@ -1,4 +1,5 @@
 import { type BrokerAddress, BrokerConnection, errorName, type Request } from './connection.ts'
+import { fetchRecords } from './records.ts'
 import {
   type CommittedOffsets,
   type CommittedTopic,
@@ -388,6 +389,27 @@ export class KafkaPass {
         .filter(({ error }) => error === 0 || error === TOPIC_AUTHORIZATION_FAILED)
         .map(({ topic, error, settings }) => [topic, error === 0 ? settings : undefined]),
     )
+  }
+
+  /** Those of these topics whose records the user may not read; of a topic that has no leader nothing is known. */
+  async unreadable(topics: readonly string[]): Promise<string[]> {
+    const wanted = new Set(topics)
+    const firsts = this.metadata.topics.flatMap(({ name, partitions: [first] }) =>
+      wanted.has(name) && first && first.leader >= 0
+        ? [{ topic: name, partition: first.partition, leader: first.leader, offset: 0 }]
+        : [],
+    )
+    const answers = await Promise.all(
+      [...Map.groupBy(firsts, ({ leader }) => leader)].map(
+        async ([leader, list]) =>
+          (await this.ask(leader, fetchRecords(list, { partitionBytes: 1, totalBytes: 1 }))) ?? [],
+      ),
+    )
+    return answers
+      .flat()
+      .filter(({ error }) => error === TOPIC_AUTHORIZATION_FAILED)
+      .map(({ topic }) => topic)
+      .sort()
   }
 
   /** Undefined, and the broker is among the failed, when it does not answer or has failed before. */

@@ -44,6 +44,16 @@ export function securityOf(
   return { tls: tls && (() => tlsOptions(tls)), sasl: sasl && saslOptions(sasl, timeout, clock) }
 }
 
+class LoginError extends Error {}
+
+/** Whether a broker, or the token endpoint, has answered and does not accept the credentials. */
+export function isLoginRefusal(error: unknown): boolean {
+  for (let next = error; next instanceof Error; next = next.cause) {
+    if (next instanceof LoginError || next.name === 'KafkaJSSASLAuthenticationError') return true
+  }
+  return false
+}
+
 function saslOptions(sasl: SaslSettings, timeout: number, clock: Clock): () => Password | Mechanism {
   if (sasl.mechanism === 'oauthbearer') {
     const tokens = new Tokens(sasl, timeout, clock)
@@ -72,7 +82,9 @@ function oauthBearer(tokens: Tokens): Mechanism {
         tokens.forget(token)
         // The broker ends the exchange, with an error, once the client has taken note.
         await saslAuthenticate({ request: { encode: () => sized('\x01') } }).catch(() => {})
-        throw new Error(`SASL OAUTHBEARER authentication failed: the broker refused the token: ${refusal}`)
+        throw new LoginError(
+          `SASL OAUTHBEARER authentication failed: the broker refused the token: ${refusal}`,
+        )
       },
     }),
   }
@@ -169,7 +181,8 @@ class Tokens {
     }
     if (status !== 200) {
       const { data } = refusalAnswer.safeParse(json(text))
-      throw failure(`status ${status}${data ? ` (${data.error})` : ''}`)
+      const { message } = failure(`status ${status}${data ? ` (${data.error})` : ''}`)
+      throw status < 500 ? new LoginError(message) : new Error(message)
     }
     const { data } = tokenAnswer.safeParse(json(text))
     if (!data) throw failure('it answered without an access_token')

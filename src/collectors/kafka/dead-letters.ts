@@ -62,6 +62,9 @@ const MOST_ERRORS = 100
 /** A record with its trace in the headers may well have 10 kB. */
 const LIMITS = { partitionBytes: 1024 * 1024, totalBytes: 4 * 1024 * 1024 }
 
+export const isDeadLetterTopic = (name: string, match: readonly RegExp[]): boolean =>
+  match.some((pattern) => pattern.test(name))
+
 /**
  * Depth, age and errors of dead-letter topics. Reads a bounded sample of their records and only the headers
  * of these; joins no group and commits nothing, so it forgets at its end how far it has read.
@@ -109,7 +112,7 @@ export class DeadLetters {
     const topics: Topic[] = []
     for (const { name, id, error, partitions } of metadata.topics) {
       if (error !== 0 || !wanted(name)) continue
-      if (!named.has(name) && !this.#settings.match.some((pattern) => pattern.test(name))) continue
+      if (!named.has(name) && !isDeadLetterTopic(name, this.#settings.match)) continue
       const known = this.#known.get(name)
       const isSame = known !== undefined && known.id === id
       const topic: Topic = {

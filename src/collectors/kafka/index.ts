@@ -10,6 +10,7 @@ import type { LogSize, Quorum } from '../../clients/kafka/requests.ts'
 import { securityOf } from '../../clients/kafka/security.ts'
 import { type Clock, nextTurn, turnTimer } from '../../clock.ts'
 import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
+import { checks } from './checks.ts'
 import { CommitAges } from './commit-ages.ts'
 import { type KafkaSettings, kafkaSettings } from './config.ts'
 import { DeadLetters } from './dead-letters.ts'
@@ -27,6 +28,7 @@ export const kafka = defineCollector({
   families: Object.values(metrics),
   up: metrics.up,
   defaults: { interval: seconds(15), timeout: seconds(10) },
+  checks,
   create(settings, { clock, samples }) {
     const reader = new KafkaReader({
       seeds: settings.brokers.map(parseAddress),

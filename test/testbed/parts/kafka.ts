@@ -25,12 +25,14 @@ export interface KafkaOptions {
   readonly scramUsers?: readonly string[]
   /** Options of Java for each broker, besides those of every part. */
   readonly java?: readonly string[]
+  /** Kafka's settings of each broker, besides those of every part. */
+  readonly settings?: Readonly<Record<string, string>>
 }
 
 /** A listener beside the plain one. */
 interface SecuredListener {
   readonly protocol: 'SSL' | 'SASL_SSL' | 'SASL_PLAINTEXT'
-  /** What clients are told to connect to: `localhost` or `127.0.0.1`. */
+  /** What clients are told to connect to: `localhost` or `127.0.0.1`; at another address nobody listens. */
   readonly host: string
   /** Kafka's settings of it, without the prefix `listener.name.<name>.`. */
   readonly settings: Readonly<Record<string, string | number>>
@@ -130,12 +132,12 @@ async function format(
   nodes: readonly Node[],
   data: DataFolder,
   clusterId: string,
-  { secured = {}, scramUsers = [] }: KafkaOptions,
+  { secured = {}, scramUsers = [], settings: more = {} }: KafkaOptions,
 ) {
   const folder = nodeFolder(node.id, data)
   const file = join(folder, 'server.properties')
   mkdirSync(folder, { recursive: true })
-  writeFileSync(file, properties(settings(node, nodes, join(folder, 'logs'), secured)))
+  writeFileSync(file, properties({ ...settings(node, nodes, join(folder, 'logs'), secured), ...more }))
   if (!existsSync(join(folder, 'logs', 'meta.properties')))
     await java([
       ...['kafka.tools.StorageTool', 'format', `--cluster-id=${clusterId}`, '-c', file],

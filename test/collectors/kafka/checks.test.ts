@@ -1,0 +1,199 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, type Admin, Kafka, logLevel } from 'kafkajs'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { kafka } from '../../../src/collectors/kafka/index.ts'
+import { commitOffsets } from '../../testbed/offsets.ts'
+import { type KafkaPart, startKafka } from '../../testbed/parts/kafka.ts'
+import { waitFor } from '../../testbed/process.ts'
+import { createTopics } from '../../testbed/topics.ts'
+import { checked, complaints } from '../check.ts'
+import { patient } from './patient.ts'
+
+let part: KafkaPart
+let admin: Admin
+
+const USERS = { monitor: 'monitor-secret', stranger: 'stranger-secret' }
+
+beforeAll(async () => {
+  const plain = {
+    'sasl.enabled.mechanisms': 'PLAIN',
+    'plain.sasl.jaas.config': `org.apache.kafka.common.security.plain.PlainLoginModule required ${Object.entries(
+      USERS,
+    )
+      .map(([user, password]) => `user_${user}="${password}"`)
+      .join(' ')};`,
+  }
+  part = await startKafka({
+    settings: {
+      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+      'super.users': 'User:ANONYMOUS',
+    },
+    secured: {
+      sasl: { protocol: 'SASL_PLAINTEXT', host: '127.0.0.1', settings: plain },
+      // Nobody listens at what it advertises.
+      lost: { protocol: 'SASL_PLAINTEXT', host: '127.0.0.2', settings: plain },
+    },
+  })
+  await createTopics(part.bootstrap, [{ topic: 'erp.alpha.journals' }, { topic: 'erp.dlq' }])
+  await commitOffsets(part.bootstrap, 'clickhouse-etl', { 'erp.alpha.journals': { 0: 0 } })
+  admin = new Kafka({ brokers: [part.bootstrap], logLevel: logLevel.NOTHING }).admin()
+  await admin.connect()
+  await permit('Describe', 'CLUSTER', 'kafka-cluster')
+  await permit('Describe', 'GROUP', '*')
+  await permit('Describe', 'TOPIC', '*')
+  await permit('DescribeConfigs', 'TOPIC', '*')
+  await permit('Read', 'TOPIC', 'erp.dlq')
+})
+afterAll(async () => {
+  await admin?.disconnect()
+  await part?.remove()
+})
+
+type Right = readonly ['Describe' | 'DescribeConfigs' | 'Read', 'CLUSTER' | 'GROUP' | 'TOPIC', string]
+
+const entry = ([operation, resource, resourceName]: Right) => ({
+  resourceType: AclResourceTypes[resource],
+  resourceName,
+  // LITERAL
+  resourcePatternType: 3,
+  principal: 'User:monitor',
+  host: '*',
+  operation:
+    AclOperationTypes[
+      operation === 'Read' ? 'READ' : operation === 'Describe' ? 'DESCRIBE' : 'DESCRIBE_CONFIGS'
+    ],
+  permissionType: AclPermissionTypes.ALLOW,
+})
+
+const permit = async (...right: Right) => void (await admin.createAcls({ acl: [entry(right)] }))
+const forbid = async (...right: Right) => void (await admin.deleteAcls({ filters: [entry(right)] }))
+
+const as = (username: keyof typeof USERS, listener = 'sasl') => ({
+  ...patient,
+  brokers: part.secured.get(listener)?.replace('127.0.0.2', '127.0.0.1'),
+  sasl: { mechanism: 'plain', username, password: USERS[username] },
+})
+
+/** What is told for the want of a right, which it then has again. An ACL counts a moment after it was made. */
+async function without(rights: readonly Right[], settings: object = {}) {
+  const look = async () => complaints(await checked(kafka, { ...as('monitor'), ...settings }))
+  for (const right of rights) await forbid(...right)
+  let found = await look()
+  await waitFor('the right to be gone', async () => {
+    found = await look()
+    return Object.keys(found).length > 0
+  })
+  for (const right of rights) await permit(...right)
+  await waitFor('the right to be back', async () => Object.keys(await look()).length === 0)
+  return found
+}
+
+test('a cluster that is as it should be has nothing to complain of', async () => {
+  const settings = { ...as('monitor'), topics: [{ match: '^erp\\.(?<tenant>[^.]+)\\.(?<table>.+)$' }] }
+  let found = await checked(kafka, settings)
+  await waitFor('the ACLs to count', async () => {
+    found = await checked(kafka, settings)
+    return Object.keys(complaints(found)).length === 0
+  })
+  expect(Object.keys(found)).toEqual([
+    'reachable',
+    'authenticated',
+    'version_supported',
+    'broker_reachable 1',
+    'cluster_described',
+    'topics_seen',
+    'topic_rule_applies ^erp\\.(?<tenant>[^.]+)\\.(?<table>.+)$',
+    'topic_settings_readable',
+    'groups_seen',
+    'groups_readable',
+    'dead_letters_readable',
+    'completed',
+  ])
+  expect(found.dead_letters_readable?.message).toBe('erp.dlq')
+})
+
+test('rights that are missing are told with the command that gives them', async () => {
+  const add = 'kafka-acls.sh --bootstrap-server … --add --allow-principal User:monitor --operation'
+  expect(await without([['Describe', 'CLUSTER', 'kafka-cluster']])).toEqual({
+    cluster_described: `false: the user may not → ${add} Describe --cluster`,
+  })
+  expect(await without([['Describe', 'GROUP', '*']])).toEqual({
+    groups_readable: `false: refused: clickhouse-etl → ${add} Describe --group '*'`,
+  })
+  expect(await without([['DescribeConfigs', 'TOPIC', '*']])).toEqual({
+    topic_settings_readable: `false: refused: erp.alpha.journals, erp.dlq → ${add} DescribeConfigs --topic '*'`,
+  })
+  expect(await without([['Read', 'TOPIC', 'erp.dlq']])).toEqual({
+    dead_letters_readable: `false: refused: erp.dlq → ${add} Read --topic 'erp.dlq'; or dead_letters.sample: 0`,
+  })
+})
+
+test('who has no right at all sees nothing, and is told so', async () => {
+  expect(complaints(await checked(kafka, as('stranger')))).toEqual({
+    cluster_described: expect.stringContaining('the user may not'),
+    topics_seen: expect.stringMatching(
+      /it sees no topic.* → .*User:stranger --operation Describe --topic '\*'/,
+    ),
+    groups_seen: expect.stringMatching(/it sees none.* → .*User:stranger --operation Describe --group '\*'/),
+  })
+})
+
+test('rules and lists that leave nothing are told with what there is', async () => {
+  const settings = { ...as('monitor'), topics: [{ match: '^crm\\.' }], dead_letters: { sample: 0 } }
+  expect(complaints(await checked(kafka, settings))).toEqual({
+    'topic_rule_applies ^crm\\.': expect.stringContaining(
+      'it matches no topic; there are erp.alpha.journals, erp.dlq → correct match',
+    ),
+  })
+  expect(complaints(await checked(kafka, { ...settings, allow_topics: ['^crm'] }))).toEqual({
+    topics_seen: expect.stringContaining('none is left of erp.alpha.journals, erp.dlq'),
+  })
+})
+
+test('a broker that advertises what leads nowhere is named', async () => {
+  const found = complaints(await checked(kafka, as('monitor', 'lost')))
+  expect(found['broker_reachable 1']).toMatch(
+    /cannot connect to broker 127\.0\.0\.2:\d+: .*ECONNREFUSED.* → let the exporter reach 127\.0\.0\.2:\d+, or correct advertised/,
+  )
+})
+
+test('credentials that are wrong, and a broker that is away; no password is told', async () => {
+  const { brokers } = as('monitor')
+  const sasl = { mechanism: 'plain', username: 'monitor', password: 'old-secret' }
+  const refused = await checked(kafka, { ...as('monitor'), sasl })
+  expect(complaints(refused)).toEqual({
+    authenticated: expect.stringMatching(/SASL PLAIN authentication failed.* → correct sasl/),
+  })
+  expect(JSON.stringify(refused)).not.toContain('old-secret')
+  expect(complaints(await checked(kafka, { ...patient, brokers }))).toEqual({
+    reachable: expect.stringMatching(/→ start the broker, or correct brokers; a listener with TLS or SASL/),
+  })
+  expect(complaints(await checked(kafka, { ...as('monitor'), brokers: `127.0.0.1:1,${brokers}` }))).toEqual({
+    'address_answers 127.0.0.1:1': expect.stringContaining('ECONNREFUSED'),
+  })
+})
+
+test('a broker that is too old says which requests it does not know', async () => {
+  // Answers ApiVersions with Metadata alone.
+  const server = createServer((socket) =>
+    socket.on('data', (request) => {
+      const answer = Buffer.alloc(4 + 4 + 2 + 4 + 6)
+      answer.writeInt32BE(answer.length - 4, 0)
+      answer.writeInt32BE(request.readInt32BE(8), 4)
+      answer.writeInt32BE(1, 10)
+      answer.writeInt16BE(3, 14)
+      answer.writeInt16BE(9, 18)
+      socket.write(answer)
+    }),
+  )
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const brokers = `127.0.0.1:${(server.address() as AddressInfo).port}`
+  expect(complaints(await checked(kafka, { ...patient, brokers }))).toEqual({
+    version_supported: expect.stringContaining(
+      'version without ListGroups, OffsetFetch, ListOffsets, Fetch; Kafka 2.4 or later is expected',
+    ),
+  })
+  server.close()
+})
