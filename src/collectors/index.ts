@@ -10,6 +10,7 @@ import { pm2 } from './pm2/index.ts'
 import { postgresql } from './postgresql/index.ts'
 import { redis } from './redis/index.ts'
 import { sql } from './sql/index.ts'
+import { starrocks } from './starrocks/index.ts'
 import { sync } from './sync/index.ts'
 
 /** Every kind of collector. To add one: a folder beside this file, and a line here. */
@@ -25,5 +26,6 @@ export const collectorKinds: readonly CollectorKind[] = [
   postgresql,
   redis,
   sql,
+  starrocks,
   sync,
 ]

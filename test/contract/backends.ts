@@ -14,7 +14,9 @@ import { startKafka } from '../testbed/parts/kafka.ts'
 import { startPm2 } from '../testbed/parts/pm2.ts'
 import { startPostgres } from '../testbed/parts/postgres.ts'
 import { startRedis } from '../testbed/parts/redis.ts'
+import { startStarrocks } from '../testbed/parts/starrocks.ts'
 import { waitFor } from '../testbed/process.ts'
+import { routineLoad, rowsOf } from '../testbed/starrocks-cluster.ts'
 import { createTopics } from '../testbed/topics.ts'
 
 /** What the contract needs of the real part behind a kind. */
@@ -234,6 +236,25 @@ export const backends: Readonly<Record<string, () => Promise<Backend>>> = {
       entity: {
         label: '="goes"',
         remove: () => postgresqlCommand(part.url(), "DELETE FROM votes WHERE vote = 'goes'"),
+      },
+      remove: part.remove,
+    }
+  },
+
+  async starrocks() {
+    const part = await startStarrocks({})
+    const jobs = 'SHOW ALL ROUTINE LOAD FROM `erp`'
+    await part.answer({
+      answers: { [jobs]: rowsOf(routineLoad({ Name: 'stays' }), routineLoad({ Name: 'goes' })) },
+    })
+    const { host, username, password } = part
+    return {
+      settings: { hosts: host, username, password, databases: ['erp'], http_metrics: true },
+      part,
+      entity: {
+        label: 'job="goes"',
+        remove: async () =>
+          void (await part.answer({ answers: { [jobs]: rowsOf(routineLoad({ Name: 'stays' })) } })),
       },
       remove: part.remove,
     }

@@ -6,17 +6,20 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { collectorKinds } from '../../src/collectors/index.ts'
 import { type Daemon, startDaemon } from '../commands/daemon.ts'
 import { type FlinkPart, startFlink } from '../testbed/parts/flink.ts'
+import { type StarrocksPart, startStarrocks } from '../testbed/parts/starrocks.ts'
 import { etlApp, type Pipeline, startPipeline } from '../testbed/pipeline.ts'
 import { waitFor } from '../testbed/process.ts'
 import { keptNames } from './kept-names.ts'
 
 let pipeline: Pipeline
 let flink: FlinkPart
+let starrocks: StarrocksPart
 let daemon: Daemon
 
 beforeAll(async () => {
   pipeline = await startPipeline({ tenants: ['alpha', 'bravo'] })
   flink = await startFlink([['rows', 'runs']])
+  starrocks = await startStarrocks({})
   const { kafka, connect, postgres, clickhouse, redis, pm2 } = pipeline
   await createCanaries()
   daemon = await startDaemon([
@@ -32,6 +35,14 @@ beforeAll(async () => {
     { kind: 'postgresql', target: 'erp', url: postgres.url('erp'), user_tables: 10 },
     { kind: 'clickhouse', target: 'erp', url: clickhouse.url },
     { kind: 'flink', target: 'erp', urls: flink.url },
+    {
+      kind: 'starrocks',
+      target: 'erp',
+      hosts: starrocks.host,
+      username: starrocks.username,
+      password: starrocks.password,
+      http_metrics: true,
+    },
     { kind: 'redis', target: 'erp', url: redis.url, queues: ['votes'] },
     { kind: 'pm2', target: 'erp', home: pm2.home, expect: { [etlApp]: 1 } },
     { kind: 'http', target: 'erp', urls: `${clickhouse.url}/ping` },
@@ -79,6 +90,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await daemon?.stop()
+  await starrocks?.remove()
   await flink?.remove()
   await pipeline?.stop()
 })

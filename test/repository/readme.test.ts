@@ -31,6 +31,7 @@ test('the configuration in the readme is valid', () => {
     'drift',
     'canary',
     'clickhouse',
+    'starrocks',
     'sql',
   ])
 })
