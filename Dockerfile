@@ -19,6 +19,7 @@ COPY --from=packages /build/node_modules node_modules
 COPY --from=build /build/dist dist
 COPY package.json ./
 COPY config/cdc-exporter.yaml config/
+COPY prometheus/rules prometheus/rules
 # Numbered, so that Kubernetes can tell that it is not root. Nothing below is ever written.
 USER 10001:10001
 EXPOSE 9979

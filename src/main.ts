@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { errorLine } from './app.ts'
+import { type AlertsTestOptions, testAlerts } from './commands/alerts.ts'
 import { type CheckOptions, check } from './commands/check.ts'
 import { type CollectOptions, collect } from './commands/collect.ts'
 import { printConfig, printSchema, validateConfig } from './commands/config.ts'
@@ -153,6 +154,27 @@ for (const operation of ['resolve', 'unresolve'] as const) {
     .option(...CONFIG)
     .option('--json', 'JSON instead of text')
     .action((ids: readonly number[], options) => markFailures(operation, ids, options))
+}
+
+program
+  .command('alerts')
+  .description('the way of alerts to people')
+  .command('test')
+  .description('send a harmless sample through Alertmanager, and see which receivers it was sent on by')
+  .argument('[name]', 'an alert of the rules; one of no rule where absent')
+  .option('--alertmanager <url>', 'where it listens', 'http://localhost:9093')
+  .option('--rules <folder>', 'the rules that have the alert; those that are shipped where absent')
+  .option('--label <name=value>', 'further labels of it, which routes turn on; again for each', labels, {})
+  .option('--within <duration>', 'how long it is waited for its receivers', milliseconds, 60_000)
+  .option('--json', 'JSON instead of a table')
+  .action(async (name: string | undefined, options: AlertsTestOptions) => {
+    if (!(await testAlerts(name, options, interrupted()))) process.exitCode = 1
+  })
+
+function labels(text: string, before: Readonly<Record<string, string>>): Record<string, string> {
+  const [, name, value] = /^([a-zA-Z_]\w*)=(.*)$/s.exec(text) ?? []
+  if (name === undefined || value === undefined) throw new InvalidArgumentError('expected name=value')
+  return { ...before, [name]: value }
 }
 
 program

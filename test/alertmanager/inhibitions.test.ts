@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { type AlertmanagerPart, startAlertmanager } from '../testbed/parts/alertmanager.ts'
+import { waitFor } from '../testbed/process.ts'
 import { shippedFile } from './shipped.ts'
 
 type Labels = Readonly<Record<string, string>>
@@ -16,25 +17,42 @@ beforeAll(async () => {
 })
 afterAll(() => alertmanager?.remove())
 
+interface Present {
+  readonly labels: Labels
+  readonly status: { readonly inhibitedBy: readonly string[] }
+}
+
+async function post(alerts: readonly Labels[], endsAt: string): Promise<void> {
+  const answer = await fetch(`${alertmanager.url}/api/v2/alerts`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(alerts.map((labels) => ({ labels, endsAt }))),
+  })
+  expect(answer.status).toBe(200)
+}
+
+const present = async () =>
+  (await (await fetch(`${alertmanager.url}/api/v2/alerts`)).json()) as readonly Present[]
+
+let asked = 0
+
 /** Tells Alertmanager of these alerts, as Prometheus would, and asks which of them are muted by another. */
 async function muted(alerts: readonly Labels[]): Promise<readonly boolean[]> {
-  const endsAt = new Date(Date.now() + 3_600_000).toISOString()
-  const url = `${alertmanager.url}/api/v2/alerts`
-  const body = JSON.stringify(alerts.map((labels) => ({ labels, endsAt })))
-  const posted = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
-  expect(posted.status).toBe(200)
-  const present = (await (await fetch(url)).json()) as readonly {
-    labels: Labels
-    status: { inhibitedBy: readonly string[] }
-  }[]
-  // None of this test is there for the next.
-  const over = JSON.stringify(alerts.map((labels) => ({ labels, endsAt: new Date().toISOString() })))
-  await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: over })
-  return alerts.map((labels) => {
-    const found = present.find((each) => isSame(each.labels, labels))
+  // It takes them in their order, some time after its answer: these, the last, show that it has taken all.
+  const target = `marker-${asked++}`
+  const marker = { alertname: 'ConnectFailed', connector: 'marker', target }
+  const all = [...alerts, { alertname: 'ConnectDown', target }, marker]
+  await post(all, '2100-01-01T00:00:00Z')
+  const isMuted = (alerts: readonly Present[], labels: Labels) => {
+    const found = alerts.find((each) => isSame(each.labels, labels))
     if (!found) throw new Error(`Alertmanager does not have ${JSON.stringify(labels)}`)
     return found.status.inhibitedBy.length > 0
-  })
+  }
+  await waitFor('the last of them to be taken', async () => isMuted(await present(), marker))
+  const now = await present()
+  // None of this test is there for the next.
+  await post(all, new Date().toISOString())
+  return alerts.map((labels) => isMuted(now, labels))
 }
 
 const isSame = (one: Labels, other: Labels): boolean =>
