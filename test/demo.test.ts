@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import { type Scrape, scrape, scrapeOf } from './demo/scrape.ts'
+import { savedSeries } from './prometheus/declared-series.ts'
 import { temporaryFolder } from './testbed/part.ts'
 import { waitFor } from './testbed/process.ts'
 
@@ -86,6 +87,13 @@ test('--once checks everything, keeps what it saw, and leaves nothing', async ()
   expect(output.stdout).toMatch(/\d+ samples\n$/)
   const read = (file: string) => readFileSync(join(saved, file), 'utf8')
   expect(scrapeOf(read('metrics.prom')).value('kafka_up')).toBe(1)
+  // What the tests of the rules take for a real scrape is one: each series that is there has these label names.
+  const known = savedSeries('series.txt')
+  const seen = read('series.txt').trim().split('\n')
+  const ofKnown = seen.filter((line) => known.has(line.replace(/\{.*/, '')))
+  expect(ofKnown.length).toBeGreaterThan(known.size / 2)
+  const expected = new Set([...known].map(([name, labels]) => `${name}{${labels.join(',')}}`))
+  expect(ofKnown.filter((line) => !expected.has(line))).toEqual([])
   expect(JSON.parse(read('health.json'))).toMatchObject({ status: 'healthy' })
   expect(JSON.parse(read('health-detailed.json'))).toMatchObject({ status: 'healthy' })
   expect(JSON.parse(read('health-ready.json'))).toEqual({ status: 'ready' })

@@ -2,7 +2,7 @@ import { copyFileSync, globSync, mkdirSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { waitFor } from '../testbed/process.ts'
 import { type Rates, rateMeter } from './rates.ts'
-import { type Scrape, scrape } from './scrape.ts'
+import { type Scrape, scrape, scrapeOf, seriesKeys } from './scrape.ts'
 import type { Demo } from './start.ts'
 
 /** Names that the demo's pipeline must give, by kind of collector. */
@@ -87,13 +87,16 @@ const ANSWERS = {
   'index.html': '/',
 }
 
-/** Keeps what the daemon answers. */
+/** Keeps what the daemon answers, and in `series.txt` what its series are called: see prometheus/tests/series.txt. */
 export async function saveAnswers(dir: string, daemon: string): Promise<void> {
   mkdirSync(dir, { recursive: true })
   for (const [file, path] of Object.entries(ANSWERS)) {
     const response = await fetch(`${daemon}${path}`, { signal: AbortSignal.timeout(60_000) })
     if (!response.ok) throw new Error(`the daemon answered ${response.status} to ${path}`)
-    writeFileSync(join(dir, file), await response.text())
+    const text = await response.text()
+    writeFileSync(join(dir, file), text)
+    if (path === '/metrics')
+      writeFileSync(join(dir, 'series.txt'), `${seriesKeys(scrapeOf(text)).join('\n')}\n`)
   }
 }
 

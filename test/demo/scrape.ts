@@ -26,3 +26,9 @@ export function scrapeOf(text: string): Scrape {
     )
   return { samples, of, value: (name, labels) => of(name, labels)[0]?.value }
 }
+
+/** Name and label names of each series, `name{a,b}`: sorted, each once, without the values. */
+export function seriesKeys({ samples }: Pick<Scrape, 'samples'>): string[] {
+  const keys = samples.map(({ name, labels }) => `${name}{${Object.keys(labels).toSorted().join(',')}}`)
+  return [...new Set(keys)].toSorted()
+}

@@ -9,6 +9,7 @@ import { type PrometheusPart, startPrometheus } from '../testbed/parts/prometheu
 import { type RedisPart, startRedis } from '../testbed/parts/redis.ts'
 import { waitFor } from '../testbed/process.ts'
 import { startVoting, type VotingApp } from '../testbed/voting/voting.ts'
+import { savedSeries } from './declared-series.ts'
 
 const rules = temporaryFolder('rules')
 let redis: RedisPart
@@ -129,6 +130,14 @@ test('votes go through, are counted on their way, and no alert is near', async (
   await shows('http_request_duration_seconds_count{job="vote",route="/vote"}', 40)
   await shows('worker_processing_seconds_count{job="worker"}', 40)
   await shows('min(up)', 1)
+  // The tests of the rules feed series of these names and labels.
+  const others = [...savedSeries('other-series.txt')].filter(([name]) => /^(http|worker)_/.test(name))
+  expect(others.length).toBeGreaterThan(2)
+  for (const [name, labels] of others) {
+    const [sample] = await prometheus.query(`{__name__="${name}"}`)
+    const { __name__, instance, job, ...own } = sample?.labels ?? {}
+    expect(Object.keys(own).toSorted(), name).toEqual(labels)
+  }
 })
 
 test('a dead worker: both alerts fire, each at its own length', async () => {
