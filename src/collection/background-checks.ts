@@ -88,7 +88,12 @@ export class BackgroundChecks {
         if (isBusy) continue
         isBusy = true
         const at = this.#clock.now()
-        const { results, idle } = runChecks(this.#checks, settings, { clock: this.#clock, timeout, signal })
+        const { results, idle } = runChecks(this.#checks, settings, {
+          clock: this.#clock,
+          timeout,
+          signal,
+          collectors: this.#collectors(),
+        })
         void idle.then(() => {
           isBusy = false
         })
@@ -97,6 +102,14 @@ export class BackgroundChecks {
     } catch (error) {
       if (!signal.aborted) throw error
     }
+  }
+
+  /** Those of the daemon that are on, as their series say. */
+  #collectors(): { kind: string; target: string }[] {
+    return this.#exposition
+      .samples(metrics.enabled.name)
+      .filter(({ value }) => value === 1)
+      .map(({ labels: { collector: kind = '', target = '' } }) => ({ kind, target }))
   }
 
   async #take(results: readonly CheckResult[], at: number): Promise<void> {

@@ -43,6 +43,8 @@ export interface CheckContext {
   /** Milliseconds after which the signal aborts: what a backend is asked for should end before. */
   readonly timeout: number
   readonly signal: AbortSignal
+  /** Each collector of the configuration that is on. */
+  readonly collectors: readonly { readonly kind: string; readonly target: string }[]
 }
 
 /** What can be checked of a kind. */
@@ -93,7 +95,7 @@ export const completed = required('completed', 'Every item could be looked at, w
 export function runChecks(
   checks: KindChecks,
   settings: unknown,
-  { clock, timeout, signal }: CheckContext,
+  { clock, timeout, signal, collectors }: CheckContext,
 ): { readonly results: Promise<readonly CheckResult[]>; readonly idle: Promise<void> } {
   const results: CheckResult[] = []
   const late = new AbortController()
@@ -122,7 +124,9 @@ export function runChecks(
     },
   }
 
-  const work = Promise.resolve().then(() => checks.run(settings, report, { clock, timeout, signal: bounded }))
+  const work = Promise.resolve().then(() =>
+    checks.run(settings, report, { clock, timeout, signal: bounded, collectors }),
+  )
   const idle = work.catch(() => {})
 
   async function bounds(): Promise<readonly CheckResult[]> {

@@ -45,7 +45,7 @@ export async function check(
       config.secrets.flatMap((secret) => secret.known ?? []),
     )
   const chosen = chosenOf(config.collectors, targets, file)
-  const items = await itemsOf(chosen, clean, signal)
+  const items = await itemsOf(chosen, config.collectors, clean, signal)
   const ok = !items.some((item) => item.level === 'required' && item.ok === false)
   if (json) {
     const answer = { ok, configuration: { file, faults: [] }, items }
@@ -74,11 +74,15 @@ function chosenOf(
 /** In the order of the configuration. */
 async function itemsOf(
   chosen: readonly InstanceConfig[],
+  all: readonly InstanceConfig[],
   clean: (text: string) => string,
   signal: AbortSignal,
 ): Promise<readonly Item[]> {
   const found = new Map<InstanceConfig, readonly CheckResult[]>()
   const open = new Set<InstanceConfig>()
+  const collectors = all
+    .filter(({ enabled }) => enabled)
+    .map(({ kind, target }) => ({ kind: kind.kind, target }))
   const queue = chosen.values()
   const end = new AbortController()
   const progress = tellProgress(open, AbortSignal.any([signal, end.signal]))
@@ -93,6 +97,7 @@ async function itemsOf(
             clock: systemClock,
             timeout,
             signal,
+            collectors,
           })
           found.set(collector, await results)
           open.delete(collector)

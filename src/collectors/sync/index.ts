@@ -13,6 +13,7 @@ import {
 import type { Health, LastRun } from '../../collection/health.ts'
 import { type NamedTable, tableByRule } from '../../config/kafka.ts'
 import { Distribution } from '../../metrics/distribution.ts'
+import { checks } from './checks.ts'
 import { Commits } from './commits.ts'
 import { type SyncSettings, syncSettings } from './config.ts'
 import { readEnvelope, UNKNOWN } from './envelope.ts'
@@ -31,6 +32,7 @@ export const sync = defineCollector({
   settings: syncSettings,
   families: Object.values(metrics),
   defaults: { interval: seconds(15), timeout: seconds(10) },
+  checks,
   create(settings, context) {
     const { clock, timeout } = context
     const reader = new KafkaReader({

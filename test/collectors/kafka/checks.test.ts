@@ -1,90 +1,42 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, type Admin, Kafka, logLevel } from 'kafkajs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { kafka } from '../../../src/collectors/kafka/index.ts'
+import { type GuardedKafka, type Right, startGuardedKafka } from '../../testbed/guarded-kafka.ts'
 import { commitOffsets } from '../../testbed/offsets.ts'
-import { type KafkaPart, startKafka } from '../../testbed/parts/kafka.ts'
 import { waitFor } from '../../testbed/process.ts'
 import { createTopics } from '../../testbed/topics.ts'
 import { checked, complaints } from '../check.ts'
 import { patient } from './patient.ts'
 
-let part: KafkaPart
-let admin: Admin
-
-const USERS = { monitor: 'monitor-secret', stranger: 'stranger-secret' }
+let part: GuardedKafka
 
 beforeAll(async () => {
-  const plain = {
-    'sasl.enabled.mechanisms': 'PLAIN',
-    'plain.sasl.jaas.config': `org.apache.kafka.common.security.plain.PlainLoginModule required ${Object.entries(
-      USERS,
-    )
-      .map(([user, password]) => `user_${user}="${password}"`)
-      .join(' ')};`,
-  }
-  part = await startKafka({
-    settings: {
-      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
-      'super.users': 'User:ANONYMOUS',
-    },
-    secured: {
-      sasl: { protocol: 'SASL_PLAINTEXT', host: '127.0.0.1', settings: plain },
-      // Nobody listens at what it advertises.
-      lost: { protocol: 'SASL_PLAINTEXT', host: '127.0.0.2', settings: plain },
-    },
-  })
+  part = await startGuardedKafka()
   await createTopics(part.bootstrap, [{ topic: 'erp.alpha.journals' }, { topic: 'erp.dlq' }])
   await commitOffsets(part.bootstrap, 'clickhouse-etl', { 'erp.alpha.journals': { 0: 0 } })
-  admin = new Kafka({ brokers: [part.bootstrap], logLevel: logLevel.NOTHING }).admin()
-  await admin.connect()
-  await permit('Describe', 'CLUSTER', 'kafka-cluster')
-  await permit('Describe', 'GROUP', '*')
-  await permit('Describe', 'TOPIC', '*')
-  await permit('DescribeConfigs', 'TOPIC', '*')
-  await permit('Read', 'TOPIC', 'erp.dlq')
+  await part.permit(
+    ['DESCRIBE', 'CLUSTER', 'kafka-cluster'],
+    ['DESCRIBE', 'GROUP', '*'],
+    ['DESCRIBE', 'TOPIC', '*'],
+    ['DESCRIBE_CONFIGS', 'TOPIC', '*'],
+    ['READ', 'TOPIC', 'erp.dlq'],
+  )
 })
-afterAll(async () => {
-  await admin?.disconnect()
-  await part?.remove()
-})
+afterAll(() => part?.remove())
 
-type Right = readonly ['Describe' | 'DescribeConfigs' | 'Read', 'CLUSTER' | 'GROUP' | 'TOPIC', string]
-
-const entry = ([operation, resource, resourceName]: Right) => ({
-  resourceType: AclResourceTypes[resource],
-  resourceName,
-  // LITERAL
-  resourcePatternType: 3,
-  principal: 'User:monitor',
-  host: '*',
-  operation:
-    AclOperationTypes[
-      operation === 'Read' ? 'READ' : operation === 'Describe' ? 'DESCRIBE' : 'DESCRIBE_CONFIGS'
-    ],
-  permissionType: AclPermissionTypes.ALLOW,
-})
-
-const permit = async (...right: Right) => void (await admin.createAcls({ acl: [entry(right)] }))
-const forbid = async (...right: Right) => void (await admin.deleteAcls({ filters: [entry(right)] }))
-
-const as = (username: keyof typeof USERS, listener = 'sasl') => ({
-  ...patient,
-  brokers: part.secured.get(listener)?.replace('127.0.0.2', '127.0.0.1'),
-  sasl: { mechanism: 'plain', username, password: USERS[username] },
-})
+const as = (...user: Parameters<GuardedKafka['as']>) => ({ ...patient, ...part.as(...user) })
 
 /** What is told for the want of a right, which it then has again. An ACL counts a moment after it was made. */
-async function without(rights: readonly Right[], settings: object = {}) {
-  const look = async () => complaints(await checked(kafka, { ...as('monitor'), ...settings }))
-  for (const right of rights) await forbid(...right)
+async function without(...right: Right) {
+  const look = async () => complaints(await checked(kafka, as('monitor')))
+  await part.forbid(right)
   let found = await look()
   await waitFor('the right to be gone', async () => {
     found = await look()
     return Object.keys(found).length > 0
   })
-  for (const right of rights) await permit(...right)
+  await part.permit(right)
   await waitFor('the right to be back', async () => Object.keys(await look()).length === 0)
   return found
 }
@@ -115,16 +67,16 @@ test('a cluster that is as it should be has nothing to complain of', async () =>
 
 test('rights that are missing are told with the command that gives them', async () => {
   const add = 'kafka-acls.sh --bootstrap-server … --add --allow-principal User:monitor --operation'
-  expect(await without([['Describe', 'CLUSTER', 'kafka-cluster']])).toEqual({
+  expect(await without('DESCRIBE', 'CLUSTER', 'kafka-cluster')).toEqual({
     cluster_described: `false: the user may not → ${add} Describe --cluster`,
   })
-  expect(await without([['Describe', 'GROUP', '*']])).toEqual({
+  expect(await without('DESCRIBE', 'GROUP', '*')).toEqual({
     groups_readable: `false: refused: clickhouse-etl → ${add} Describe --group '*'`,
   })
-  expect(await without([['DescribeConfigs', 'TOPIC', '*']])).toEqual({
+  expect(await without('DESCRIBE_CONFIGS', 'TOPIC', '*')).toEqual({
     topic_settings_readable: `false: refused: erp.alpha.journals, erp.dlq → ${add} DescribeConfigs --topic '*'`,
   })
-  expect(await without([['Read', 'TOPIC', 'erp.dlq']])).toEqual({
+  expect(await without('READ', 'TOPIC', 'erp.dlq')).toEqual({
     dead_letters_readable: `false: refused: erp.dlq → ${add} Read --topic 'erp.dlq'; or dead_letters.sample: 0`,
   })
 })
