@@ -40,12 +40,15 @@ export const ruleFiles: readonly string[] = readdirSync(folder('rules')).filter(
   file.endsWith('.yml'),
 )
 
-const groupsOf = (file: string): readonly RuleGroup[] =>
+/** In the order of the file. */
+export const groupsOf = (file: string): readonly RuleGroup[] =>
   (read(`${folder('rules')}${file}`) as { groups: RuleGroup[] }).groups
 
+/** Cases of the tests of a file of rules. */
 export const testsOf = (file: string): readonly RuleTest[] =>
   (read(`${folder('tests')}${file}`) as { tests: RuleTest[] }).tests
 
+/** Of all files. */
 export const allRules: readonly Rule[] = ruleFiles.flatMap((file) =>
   groupsOf(file).flatMap(({ rules }) => rules),
 )

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { stringify } from 'yaml'
 import { z } from 'zod'
 import { type Check, completed } from '../../src/collection/checks.ts'
 import { checkFamilies, runFamilies } from '../../src/collection/run-metrics.ts'
@@ -8,6 +9,7 @@ import { collectorKinds } from '../../src/collectors/index.ts'
 import { jsonSchema } from '../../src/config/schema.ts'
 import { detailedHealth } from '../../src/http/health.ts'
 import type { Family } from '../../src/metrics/family.ts'
+import { groupsOf, ruleFiles } from '../prometheus/rule-files.ts'
 
 // Files that are made from the sources and committed. Without an argument: fails when one is not current.
 // With --write: makes them anew.
@@ -20,6 +22,23 @@ const FILES: Readonly<Record<string, () => string>> = {
     json({ title: 'GET /health/detailed', ...z.toJSONSchema(detailedHealth(collectorKinds)) }),
   'docs/metrics.md': metricsPage,
   'docs/checks.md': checksPage,
+  'deploy/kubernetes/prometheus-rules.yaml': prometheusRule,
+}
+
+/** The rules of prometheus/rules for the Prometheus Operator. */
+function prometheusRule(): string {
+  const manifest = {
+    apiVersion: 'monitoring.coreos.com/v1',
+    kind: 'PrometheusRule',
+    metadata: { name: 'cdc-exporter', labels: { 'app.kubernetes.io/name': 'cdc-exporter' } },
+    spec: { groups: ruleFiles.flatMap(groupsOf) },
+  }
+  return [
+    '# Made from prometheus/rules by `npm run generate`; do not edit.',
+    '# kubectl apply -f deploy/kubernetes/prometheus-rules.yaml',
+    '# For the Prometheus Operator. The ServiceMonitor has to set honorLabels, and its job has to be cdc-exporter.',
+    stringify(manifest, { lineWidth: 0 }),
+  ].join('\n')
 }
 
 function metricsPage(): string {
