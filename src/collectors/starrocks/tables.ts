@@ -72,10 +72,10 @@ export async function readDatabases(
 
 // The times in the table and now() are both of the session's time zone.
 const LOADS = `
-  SELECT lower(type) AS load_type, lower(state) AS load_state, count(*) AS load_count
+  SELECT lower(\`type\`) AS load_type, lower(\`state\`) AS load_state, count(*) AS load_count
   FROM information_schema.loads
   WHERE create_time >= date_sub(now(), INTERVAL ? SECOND)
-  GROUP BY lower(type), lower(state)
+  GROUP BY lower(\`type\`), lower(\`state\`)
   LIMIT 1000`
 
 /** https://docs.starrocks.io/docs/sql-reference/information_schema/loads/ */
