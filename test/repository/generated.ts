@@ -9,7 +9,7 @@ import { collectorKinds } from '../../src/collectors/index.ts'
 import { jsonSchema } from '../../src/config/schema.ts'
 import { detailedHealth } from '../../src/http/health.ts'
 import type { Family } from '../../src/metrics/family.ts'
-import { groupsOf, ruleFiles } from '../prometheus/rule-files.ts'
+import { allRules, groupsOf, ruleFiles } from '../prometheus/rule-files.ts'
 
 // Files that are made from the sources and committed. Without an argument: fails when one is not current.
 // With --write: makes them anew.
@@ -23,6 +23,7 @@ const FILES: Readonly<Record<string, () => string>> = {
   'docs/metrics.md': metricsPage,
   'docs/checks.md': checksPage,
   'deploy/kubernetes/prometheus-rules.yaml': prometheusRule,
+  'docs/alerts/README.md': alertsPage,
 }
 
 /** The rules of prometheus/rules for the Prometheus Operator. */
@@ -39,6 +40,24 @@ function prometheusRule(): string {
     '# For the Prometheus Operator. The ServiceMonitor has to set honorLabels, and its job has to be cdc-exporter.',
     stringify(manifest, { lineWidth: 0 }),
   ].join('\n')
+}
+
+function alertsPage(): string {
+  const rows = allRules.flatMap(({ alert, for: held = '0', labels = {}, annotations = {} }) =>
+    alert === undefined
+      ? []
+      : [`| [${alert}](${alert}.md) | ${labels.severity} | ${held} | ${annotations.summary} |`],
+  )
+  return [
+    '# Alerts',
+    'Made from prometheus/rules by `npm run generate`; do not edit.',
+    'What an alert says and what is to be done stands in its page. How the rules are built, and why they hold a state for ' +
+      '15 minutes without a sample: [decisions/alert-rules.md](../decisions/alert-rules.md). Thresholds stand in the rules, ' +
+      'which are plain files and yours; `npm test` holds them to their tests.',
+    ['| alert | severity | after | what is wrong |', '|---|---|---|---|', ...rows].join('\n'),
+  ]
+    .join('\n\n')
+    .concat('\n')
 }
 
 function metricsPage(): string {
