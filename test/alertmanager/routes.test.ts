@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { allRules } from '../prometheus/rule-files.ts'
 import { temporaryFolder } from '../testbed/part.ts'
 import { forOlderAlertmanager, shippedFile, withAllSwitchedOn } from './shipped.ts'
 
@@ -44,6 +45,15 @@ test.each([
   ['with all that can be switched on', allOn],
 ])('is valid %s, its templates too', (_, file) => {
   expect(amtool('check-config', file)).toMatch(/1 templates\s+SUCCESS/)
+})
+
+test('every alert that routes and inhibitions name is a rule', () => {
+  const named = [...shipped.matchAll(/alertname(?:=|!~)"([\w|]+)"/g)].flatMap(([, names = '']) =>
+    names.split('|'),
+  )
+  const rules = new Set(allRules.map(({ alert }) => alert))
+  expect(named.length).toBeGreaterThan(10)
+  expect(named.filter((name) => !rules.has(name))).toEqual([])
 })
 
 /** The receivers that an alert with these labels is sent to, in the order of the routes. */
