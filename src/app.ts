@@ -114,7 +114,6 @@ export async function startApp(
 
   const readHost = hostReader(initial.stateDir ?? process.cwd())
   let host = await readHost()
-
   const server = httpServer({
     version,
     clock,

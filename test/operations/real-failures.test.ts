@@ -108,7 +108,10 @@ test('a task that fails is kept with its cause over kill -9, resolved by hand, a
 
   await daemon.kill()
   await daemon.start()
-  await waitFor('a run', async () => (await daemon.health()).status === 'healthy')
+  await waitFor('a run', async () => (await daemon.health()).status === 'degraded')
+  expect((await daemon.health()).checks.kafka_connect?.message).toMatch(
+    /^Kafka Connect is degraded: task 0 of connector lines has failed \([\w.]+\)$/,
+  )
   expect(await open(1)).toEqual([failure])
 
   const shown = await runCommand('failures', 'show', String(id), '--config', daemon.configFile)

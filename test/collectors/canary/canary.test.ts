@@ -226,6 +226,10 @@ test('while nothing arrives the sink is not fresh, and canaries are late, then l
         latency_seconds_count: 0,
         freshness_ok: 0,
       })
+      expect(collector.health()).toMatchObject({
+        details: { fresh: false, in_flight: 2, late: 2, lost: 1 },
+        problems: ['what the source has committed is late at the sink'],
+      })
       // The slot of the one that is lost is written over, those of others are not.
       expect(countsOf(await collector.run())).toMatchObject({ sent_total: 4, in_flight: 3 })
       expect(await ask(`SELECT id FROM alpha.cdc_canary WHERE id LIKE 'stopped/%' ORDER BY 1`)).toEqual(
@@ -245,6 +249,10 @@ test('while nothing arrives the sink is not fresh, and canaries are late, then l
       // All but the one that is lost; one of them took longer than twenty minutes.
       latency_seconds_count: Number(sent_total) - 1,
       freshness_ok: 1,
+    })
+    expect(collector.health()).toMatchObject({
+      details: { fresh: true, newest_seen: expect.any(String) },
+      problems: [],
     })
     const upTo = (seconds: number) =>
       Number(

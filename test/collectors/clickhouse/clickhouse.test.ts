@@ -188,6 +188,10 @@ describe('a replica', () => {
     )
     const lines = await collector.run()
     await command('DETACH TABLE erp.replicated SYNC')
+    expect(collector.health()).toMatchObject({
+      details: { replicas: 1, read_only_replicas: [{ database: 'erp', table: 'replicated' }] },
+      problems: ['the replica of erp.replicated is read-only'],
+    })
     expect(lines.filter((line) => line.startsWith('clickhouse_replica'))).toEqual([
       'clickhouse_replica_queue{target="test",database="erp",table="replicated"} 0',
       'clickhouse_replica_readonly{target="test",database="erp",table="replicated"} 1',

@@ -159,6 +159,20 @@ test('a job that fails for good is failed, with its exception; what is over is a
     (lines) => numberOf(lines, 'exceptions_total', 'fails', NO_PLACE) === 1,
   )
   expect(statesIn(lines, 'fails')).toEqual(states('fails', 'failed'))
+  const { details, problems } = collector.health()
+  expect(details).toMatchObject({
+    version: '2.3.0',
+    task_managers: 2,
+    slots: 12,
+    jobs: expect.arrayContaining([
+      { job: 'fails', state: 'failed' },
+      { job: 'orders', state: 'running' },
+    ]),
+  })
+  // Of the two that are called orders the older one has failed.
+  expect(problems.filter((problem) => !problem.startsWith('job restarts is '))).toEqual([
+    'job fails is failed',
+  ])
   for (const name of ['restarts_total', 'uptime_seconds', 'backpressure_ratio'])
     expect(numberOf(lines, name, 'fails'), name).toBeUndefined()
   expect(lines.filter((line) => /no place for it|row \d|Caused by|\bat org/.test(line))).toEqual([])

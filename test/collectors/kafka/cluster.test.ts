@@ -82,6 +82,10 @@ test('one broker of three killed: its partitions alone are unknown, the others a
   ).toHaveLength(2)
   expect(samples).toContain('kafka_topic_under_replicated_partitions{target="test",topic="replicated"} 3')
   expect(collector.failedParts.some(({ labels }) => labels.topic === 'single')).toBe(true)
+  expect(collector.health()).toMatchObject({
+    details: { brokers: 2, offline_partitions: 2 },
+    problems: ['2 partitions have no leader', expect.stringMatching(/^\d+ partitions are under-replicated$/)],
+  })
 
   await victim.start()
   await waitFor('all to be back', async () => {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { pm2 } from '../../../src/collectors/pm2/index.ts'
 import { type Pm2Part, startPm2 } from '../../testbed/parts/pm2.ts'
 import { waitFor } from '../../testbed/process.ts'
-import { collect } from '../collect.ts'
+import { collect, collecting } from '../collect.ts'
 
 let daemon: Pm2Part
 let crashing: string
@@ -70,7 +70,15 @@ test('one that PM2 gave up is errored, not online, and its restarts stay where u
 
 test('a reset is a reset of the counter', async () => {
   await daemon.resetApp('errored')
-  expect(of('errored', await lines())).toMatchObject({ states: ['errored'], restarts: 0 })
+  const collector = collecting(pm2, { home: daemon.home, expect: { absent: 2 } })
+  expect(of('errored', await collector.run())).toMatchObject({ states: ['errored'], restarts: 0 })
+  expect(collector.health()).toMatchObject({
+    details: { states: { errored: 1 }, expected: [{ name: 'absent', expected: 2, online: 0 }] },
+    problems: [
+      'absent: 0 of 2 instances are online',
+      expect.stringMatching(/^process errored \(\d+\) is errored$/),
+    ],
+  })
 })
 
 test('one that PM2 gave up and shows as waiting restart for ever is errored', async () => {

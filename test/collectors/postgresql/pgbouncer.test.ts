@@ -51,6 +51,18 @@ test('its pools, databases, totals and limits are there', async () => {
   const active = await collector.run()
   expect(value(active, `pgbouncer_pools_server_active_connections{${POOL}}`)).toBe(1)
   expect(value(active, `pgbouncer_pools_client_active_connections{${POOL}}`)).toBe(1)
+  const { details, problems } = collector.health()
+  const pool = { database: 'postgres', user: 'postgres' }
+  expect(details).toMatchObject({
+    pgbouncer: {
+      up: true,
+      connections: expect.arrayContaining([{ name: 'postgres', used: 1, pool_size: 20 }]),
+      pools: expect.arrayContaining([
+        { ...pool, clients_active: 1, clients_waiting: 0, servers_active: 1, servers_idle: 0 },
+      ]),
+    },
+  })
+  expect(problems).toEqual([])
   expect(value(active, total)).toBeGreaterThanOrEqual((value(idle, total) ?? Number.NaN) + 1)
 })
 

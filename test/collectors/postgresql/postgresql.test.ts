@@ -155,6 +155,12 @@ describe('replication slots', () => {
     const lines = await collector.run()
     expect(lines).toContain(status('lost'))
     expect(value(lines, left)).toBe(0)
+    expect(collector.health()).toMatchObject({
+      details: {
+        slots: expect.arrayContaining([expect.objectContaining({ slot_name: 'moves', wal_status: 'lost' })]),
+      },
+      problems: ['the WAL of replication slot moves is lost'],
+    })
     expect(value(lines, `pg_replication_slot_safe_wal_size_bytes{${LOGICAL}}`)).toBeUndefined()
     expect(lines.filter((line) => line.startsWith('pg_replication_slots_pg_wal_lsn_diff'))).toEqual([])
   })

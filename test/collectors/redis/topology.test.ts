@@ -243,5 +243,7 @@ describe('Cluster', () => {
       const found = complaints(await checked(redis, settings))
       return found.cluster_whole?.includes('cluster_state is fail, 16383 of 16384') ?? false
     })
+    await broken.run()
+    expect(broken.health().problems).toEqual(['the cluster cannot serve all queries'])
   })
 })

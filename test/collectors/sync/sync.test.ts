@@ -375,6 +375,14 @@ test('dead letters: by the topic and the class in their headers, and over a rest
     expect(lines.map((line) => line.replace(/^.*(?=error_type)/, '')).toSorted()).toEqual(expected)
     expect(lines).toContain('table="t",error_type="connection" 2')
     expect(lines).toContain('table="t",error_type="validation" 1')
+    // What was before the start is no rate of now.
+    expect(it.health()).toMatchObject({ problems: [] })
+    await send('failing-dlq', [letter(invalid, topicOf('t'))])
+    await it.run()
+    expect(it.health()).toMatchObject({
+      details: { tables: expect.arrayContaining([expect.objectContaining({ table: 't', error_rate: 1 })]) },
+      problems: ['100.0 % of the records of table t of a went to dead letters'],
+    })
   })
 })
 
@@ -454,6 +462,22 @@ describe('what other collectors know', () => {
       expect(lines).toContain('sync_active_jobs{target="test"} 2')
       expect(lines).toContain('sync_error_jobs{target="test"} 2')
       expect(of('sync_lag_seconds', lines)).toEqual(['table="t" 12.5'])
+      const { details, problems } = it.health()
+      expect(details).toMatchObject({
+        active_jobs: 2,
+        error_jobs: 2,
+        jobs: [
+          { collector: 'connect', target: 'erp', job: 'bad', state: 'failed' },
+          { collector: 'flink', target: 'erp', job: 'to-t', state: 'restarting' },
+          { collector: 'connect', job: 'good', state: 'running' },
+          { collector: 'connect', job: 'paused', state: 'paused' },
+          { collector: 'flink', job: 'both', state: 'running' },
+        ],
+        tables: expect.arrayContaining([
+          expect.objectContaining({ table: 't', tenant: 'a', lag_seconds: 12.5 }),
+        ]),
+      })
+      expect(problems).toEqual(['job bad is failed', 'job to-t is restarting'])
       expect(
         completed(lines)
           .map((line) => line.replace(/,(?= )/, ''))
@@ -462,6 +486,8 @@ describe('what other collectors know', () => {
       await erp([[families.connectUp, {}, 0], ...checkpoints(6, 1)])
       const down = await it.run()
       expect(of('sync_active_jobs', down)).toEqual([])
+      // What the other collectors still know is told.
+      expect(it.health()).toMatchObject({ details: { jobs: [] }, problems: [] })
     })
     // A job that was started anew counts from 0; the table's count goes on, over a restart of ours too.
     await closing(collector(state, exposition), async (it) => {
