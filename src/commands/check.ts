@@ -6,6 +6,7 @@ import { checkView } from '../http/api/checks.ts'
 import { redact } from '../log.ts'
 import { UsageError } from './connect.ts'
 import { plainTable, printable } from './plain-table.ts'
+import { withProgress } from './progress.ts'
 
 export interface CheckOptions {
   readonly config: string
@@ -16,8 +17,6 @@ type Item = ReturnType<typeof checkView>
 
 /** Targets that are looked at at once. */
 const PARALLEL = 8
-
-const PROGRESS_EVERY_MS = 1_000
 
 /**
  * Looks at the configuration, then at every backend of it, or at those of `targets`: a target, or `kind/target`.
@@ -84,48 +83,31 @@ async function itemsOf(
     .filter(({ enabled }) => enabled)
     .map(({ kind, target }) => ({ kind: kind.kind, target }))
   const queue = chosen.values()
-  const end = new AbortController()
-  const progress = tellProgress(open, AbortSignal.any([signal, end.signal]))
-  try {
-    await Promise.all(
-      Array.from({ length: PARALLEL }, async () => {
-        for (const collector of queue) {
-          const { kind, settings, timeout } = collector
-          if (!kind.checks) continue
-          open.add(collector)
-          const { results } = runChecks(kind.checks, settings, {
-            clock: systemClock,
-            timeout,
-            signal,
-            collectors,
-          })
-          found.set(collector, await results)
-          open.delete(collector)
-        }
-      }),
-    )
-  } finally {
-    end.abort()
-    await progress
-  }
+  const names = () => [...open].map(({ kind, target }) => `${kind.kind}/${target}`).join(', ')
+  await withProgress(
+    () => `looking at ${names()}`,
+    () =>
+      Promise.all(
+        Array.from({ length: PARALLEL }, async () => {
+          for (const collector of queue) {
+            const { kind, settings, timeout } = collector
+            if (!kind.checks) continue
+            open.add(collector)
+            const { results } = runChecks(kind.checks, settings, {
+              clock: systemClock,
+              timeout,
+              signal,
+              collectors,
+            })
+            found.set(collector, await results)
+            open.delete(collector)
+          }
+        }),
+      ),
+  )
   return chosen.flatMap((collector) =>
     (found.get(collector) ?? []).map((result) => checkView(collector, result, clean)),
   )
-}
-
-/** On standard error of a terminal, who is still waited for. */
-async function tellProgress(open: ReadonlySet<InstanceConfig>, signal: AbortSignal): Promise<void> {
-  if (!process.stderr.isTTY) return
-  const ERASE = '\r\x1b[K'
-  try {
-    for (;;) {
-      await systemClock.sleep(PROGRESS_EVERY_MS, signal)
-      const names = [...open].map(({ kind, target }) => `${kind.kind}/${target}`)
-      process.stderr.write(`${ERASE}looking at ${names.join(', ')} …`)
-    }
-  } catch {
-    process.stderr.write(ERASE)
-  }
 }
 
 function print(

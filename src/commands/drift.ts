@@ -9,6 +9,7 @@ import { collectorKinds } from '../collectors/index.ts'
 import { loadConfig } from '../config/load.ts'
 import { redact } from '../log.ts'
 import { plainTable, printable } from './plain-table.ts'
+import { say, withProgress } from './progress.ts'
 
 export interface DriftOptions {
   readonly config: string
@@ -52,7 +53,7 @@ async function compare(
       text,
       secrets.flatMap((secret) => secret.known ?? []),
     )
-  const say = (text: string) => process.stderr.write(`${clean(text)}\n`)
+  const tell = (text: string) => say(clean(text))
   const [target = '', table, ...tenant] = check.split('/')
   const chosen = collectors.find((one) => one.kind.kind === 'drift' && one.target === target)
   if (!chosen) {
@@ -71,20 +72,26 @@ async function compare(
     addHistogram: () => {},
     partFailed(labels, cause) {
       failed++
-      say(`${Object.values(labels).filter(Boolean).join('/')}: ${errorLine(cause)}`)
+      tell(`${Object.values(labels).filter(Boolean).join('/')}: ${errorLine(cause)}`)
     },
   }
+  const from = systemClock.monotonic()
+  const seconds = () => Math.round((systemClock.monotonic() - from) / 1000)
   try {
     // What is bisected may take long: only the statements are bounded.
     const bounded = bounds ? signal : AbortSignal.any([signal, AbortSignal.timeout(chosen.timeout)])
-    await reconciliation.run(batch, bounded, {
-      only,
-      whole: bounds !== undefined,
-      onBisected: ({ table, tenant }, { rounds, rows, ranges, complete }) =>
-        say(
-          `${[table, tenant].filter(Boolean).join('/')}: ${rows.toLocaleString('en')} rows in ${rounds} rounds, ${ranges.length} ranges differ at first${complete ? '' : '; ended by --max-rows'}`,
-        ),
-    })
+    await withProgress(
+      () => `comparing ${printable(check)} for ${seconds()} s`,
+      () =>
+        reconciliation.run(batch, bounded, {
+          only,
+          whole: bounds !== undefined,
+          onBisected: ({ table, tenant }, { rounds, rows, ranges, complete }) =>
+            tell(
+              `${[table, tenant].filter(Boolean).join('/')}: ${rows.toLocaleString('en')} rows in ${rounds} rounds, ${ranges.length} ranges differ at first${complete ? '' : '; ended by --max-rows'}`,
+            ),
+        }),
+    )
     const states = reconciliation.states.filter(({ pair }) => only(pair.labels))
     const tasks = bounds
       ? []
