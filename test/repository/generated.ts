@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { z } from 'zod'
+import { dashboards } from '../../grafana/src/index.ts'
 import { type Check, completed } from '../../src/collection/checks.ts'
 import { checkFamilies, runFamilies } from '../../src/collection/run-metrics.ts'
 import { collectorKinds } from '../../src/collectors/index.ts'
@@ -24,6 +25,9 @@ const FILES: Readonly<Record<string, () => string>> = {
   'docs/checks.md': checksPage,
   'deploy/kubernetes/prometheus-rules.yaml': prometheusRule,
   'docs/alerts/README.md': alertsPage,
+  ...Object.fromEntries(
+    dashboards.map((dashboard) => [`grafana/dashboards/${dashboard.uid}.json`, () => json(dashboard)]),
+  ),
 }
 
 /** The rules of prometheus/rules for the Prometheus Operator. */

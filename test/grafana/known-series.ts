@@ -1,0 +1,36 @@
+import { ofTheDaemon, savedSeries } from '../prometheus/declared-series.ts'
+import { readExpression } from '../prometheus/promql.ts'
+import { allRules } from '../prometheus/rule-files.ts'
+
+// Series of others that dashboards show and rules do not use, with their labels beyond those of the scrape.
+const OTHERS: Readonly<Record<string, readonly string[]>> = {
+  // Prometheus, of each scrape.
+  scrape_duration_seconds: [],
+  scrape_samples_scraped: [],
+  // The voting app.
+  votes_total: ['vote'],
+  worker_processing_seconds_bucket: ['le'],
+  // node_exporter.
+  node_load1: [],
+  node_network_receive_bytes_total: ['device'],
+  node_network_transmit_bytes_total: ['device'],
+  // cAdvisor.
+  container_cpu_usage_seconds_total: ['id', 'image', 'name', 'cpu'],
+  container_memory_working_set_bytes: ['id', 'image', 'name'],
+  container_start_time_seconds: ['id', 'image', 'name'],
+}
+
+/** Says which labels a series of a name may have, but for those of any series; undefined for a name that nobody gives. */
+export async function knownSeries(): Promise<(name: string) => readonly string[] | undefined> {
+  const declared = await ofTheDaemon()
+  const other = savedSeries('other-series.txt')
+  const labelsOf = (name: string, within: readonly string[] = []): readonly string[] | undefined => {
+    const known = declared.get(name) ?? other.get(name) ?? OTHERS[name]
+    if (known) return known
+    const rule = allRules.find(({ record }) => record === name)
+    if (!rule || within.includes(name)) return undefined
+    const { selectors } = readExpression(rule.expr)
+    return selectors.flatMap((selector) => labelsOf(selector.name, [...within, name]) ?? [])
+  }
+  return (name) => labelsOf(name)
+}
