@@ -99,7 +99,7 @@ export const checks: KindChecks<KafkaSettings> = {
         report.add(
           clusterDescribed,
           mayDescribeCluster
-            ? { ok: true, message: 'it may' }
+            ? { ok: true, message: 'the user may' }
             : refused('the user may not', settings, 'Describe --cluster'),
         )
       }
@@ -195,14 +195,14 @@ function checkGroups(settings: KafkaSettings, { groups, failed }: GroupsReading,
   report.add(
     groupsSeen,
     groups.length + failed.size > 0
-      ? { ok: true, message: `${groups.length + failed.size} groups` }
+      ? { ok: true, message: named([...groups.map(({ group }) => group), ...failed.keys()].sort(), 3) }
       : refused('it sees none: there is none, or the user may not', settings, describe),
   )
   if (groups.length + failed.size === 0) return
   report.add(
     groupsReadable,
     hidden.length === 0
-      ? { ok: true, message: `${groups.length} groups` }
+      ? { ok: true, message: 'each of them' }
       : refused(`refused: ${named(hidden.sort())}`, settings, describe),
   )
 }

@@ -131,7 +131,7 @@ async function errorLogVerdict(processes: readonly Pm2Process[]): Promise<Verdic
     [...paths].map(async (path) => ({ path, isThere: await isThere(path).catch(() => false) })),
   )
   const missing = found.filter((each) => !each.isThere).map(({ path }) => path)
-  if (missing.length === 0) return { ok: true, message: `${paths.size} files` }
+  if (missing.length === 0) return { ok: true, message: 'all of them' }
   return {
     ok: false,
     message: `not to be seen: ${named(missing.sort(), 3)}`,

@@ -150,7 +150,7 @@ function checkServer(settings: Settings, { info, refused }: ServerReading, repor
   report.add(
     statistics,
     refused.length === 0
-      ? { ok: true, message: 'it may' }
+      ? { ok: true, message: 'the user may' }
       : {
           ok: false,
           message: `refused: ${named(refused.map(({ request }) => request))}`,

@@ -188,7 +188,8 @@ async function checkRights(
   // It is made with the first commit of any group.
   const isThere = pass.metadata.topics.some(({ name }) => name === COMMIT_LOG)
   await report.ask(commitLogReadable, async () => {
-    if (isThere && (await pass.unreadable([COMMIT_LOG])).length === 0) return { ok: true, message: 'it may' }
+    if (isThere && (await pass.unreadable([COMMIT_LOG])).length === 0)
+      return { ok: true, message: 'the user may' }
     const message = isThere ? 'refused' : 'the user does not see it, or no group has committed anything'
     return { ok: false, message, remedy: allow(COMMIT_LOG) }
   })
