@@ -3,6 +3,8 @@ import mysql from 'mysql2/promise'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Clock } from '../../../src/clock.ts'
 import { starrocks } from '../../../src/collectors/starrocks/index.ts'
+import { Others } from '../../../src/collectors/sync/others.ts'
+import { Exposition } from '../../../src/metrics/exposition.ts'
 import { ManualClock } from '../../collection/manual-clock.ts'
 import { type MariadbPart, startMariadb } from '../../testbed/parts/mariadb.ts'
 import { type StarrocksPart, startStarrocks } from '../../testbed/parts/starrocks.ts'
@@ -50,9 +52,9 @@ afterEach(async () => {
   for (const collector of open.splice(0)) await collector.stop()
 })
 
-function collectorOf(given: object = {}, clock?: Clock): Collecting {
+function collectorOf(given: object = {}, clock?: Clock, exposition?: Exposition): Collecting {
   const settings = { hosts: part.host, username: part.username, password: part.password, ...given }
-  const collector = collecting(starrocks, settings, undefined, clock)
+  const collector = collecting(starrocks, settings, exposition, clock)
   open.push(collector)
   return collector
 }
@@ -493,4 +495,26 @@ test('an address whose certificate could not be verified is refused', () => {
     expect(parse({ hosts, tls: { insecure_skip_verify: true } }).success).toBe(true)
   }
   expect(parse({ hosts: ['fe-1:9030'], tls }).success).toBe(true)
+})
+
+test('routine loads are jobs of the kind sync', async () => {
+  const states = ['RUNNING', 'NEED_SCHEDULE', 'PAUSED', 'UNSTABLE', 'CANCELLED', 'STOPPED']
+  const [first = {}, ...others] = states.map((State) => routineLoad({ Name: State, State }))
+  await part.answer({ answers: { [ROUTINE_LOADS]: rowsOf(first, ...others) } })
+  const exposition = new Exposition()
+  await collectorOf({ databases: ['erp'] }, undefined, exposition).run()
+  const up = [{ labels: { target: 'test' }, value: 1 }]
+  const sync = new Others(
+    { jobs: [], topics: [], targets: undefined },
+    { target: 'test', samples: (name) => (name === 'starrocks_up' ? up : exposition.samples(name)) },
+  )
+  const known = sync.jobs()?.all.map(({ job, state, isActive, isWrong }) => [job, state, isActive, isWrong])
+  expect(known?.toSorted()).toEqual([
+    ['erp.CANCELLED', 'cancelled', false, true],
+    ['erp.NEED_SCHEDULE', 'need_schedule', true, false],
+    ['erp.PAUSED', 'paused', false, true],
+    ['erp.RUNNING', 'running', true, false],
+    ['erp.STOPPED', 'stopped', false, false],
+    ['erp.UNSTABLE', 'unstable', false, true],
+  ])
 })
