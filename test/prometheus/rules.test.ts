@@ -136,21 +136,24 @@ describe('series', () => {
     declared = await ofTheDaemon()
   })
 
-  test.each(allRules)('of $alert$record are declared, with their labels', ({ expr }) => {
-    const { selectors, grouped } = readExpression(expr)
-    const unknown = selectors.filter(({ name }) => labelsOf(name) === undefined)
-    expect(unknown.map(({ name }) => name)).toEqual([])
-    // ALERTS has the labels of its alerts.
-    const known = new Set(selectors.flatMap(({ name }) => [...(labelsOf(name) ?? []), ...COMMON_LABELS]))
-    expect(grouped.filter((label) => !known.has(label))).toEqual([])
-    for (const { name, labels } of selectors) {
-      const allowed = [...(labelsOf(name) ?? []), ...COMMON_LABELS]
-      expect(
-        Object.keys(labels).filter((label) => !allowed.includes(label)),
-        name,
-      ).toEqual([])
-    }
-  })
+  test.each(allRules.map((rule) => ({ name: rule.alert ?? rule.record, ...rule })))(
+    'of $name are declared, with their labels',
+    ({ expr }) => {
+      const { selectors, grouped } = readExpression(expr)
+      const unknown = selectors.filter(({ name }) => labelsOf(name) === undefined)
+      expect(unknown.map(({ name }) => name)).toEqual([])
+      // ALERTS has the labels of its alerts.
+      const known = new Set(selectors.flatMap(({ name }) => [...(labelsOf(name) ?? []), ...COMMON_LABELS]))
+      expect(grouped.filter((label) => !known.has(label))).toEqual([])
+      for (const { name, labels } of selectors) {
+        const allowed = [...(labelsOf(name) ?? []), ...COMMON_LABELS]
+        expect(
+          Object.keys(labels).filter((label) => !allowed.includes(label)),
+          name,
+        ).toEqual([])
+      }
+    },
+  )
 
   test('of the queries in annotations are declared, with their labels', () => {
     const queries = alerts.flatMap(({ annotations = {} }) =>
