@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
-import { parseAllDocuments } from 'yaml'
+import { parse, parseAllDocuments } from 'yaml'
 import { collectorKinds } from '../../src/collectors/index.ts'
 import { loadConfig } from '../../src/config/load.ts'
+import { createLogger } from '../../src/log.ts'
 import { temporaryFolder } from '../testbed/part.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -39,6 +40,67 @@ test('probes ask the health paths on the port that is listened on, and nothing m
   expect(container.livenessProbe.httpGet).toEqual({ path: '/health/live', port: 'metrics' })
   expect(container.securityContext.readOnlyRootFilesystem).toBe(true)
   expect(template.spec.securityContext.runAsUser).toBe(10_001)
+})
+
+const compose = parse(read('deploy/compose/docker-compose.yml'), { merge: true })
+
+test('Compose takes its file, and every file that it mounts is there', () => {
+  execFileSync('docker-compose', ['config', '--quiet'], { cwd: join(root, 'deploy/compose') })
+  const services: Record<string, { volumes?: readonly string[] }> = compose.services
+  const mounts = Object.values(services).flatMap(({ volumes = [] }) => volumes)
+  const own = mounts.map((mount) => mount.split(':')[0] ?? '').filter((path) => path.startsWith('.'))
+  expect(own.length).toBeGreaterThan(5)
+  for (const path of own) expect(existsSync(join(root, 'deploy/compose', path)), path).toBe(true)
+  // Where Grafana is told to look for them.
+  const { path } = parse(read('grafana/provisioning/dashboards/cdc.yaml')).providers[0].options
+  expect(mounts).toContain(`../../grafana/dashboards:${path}:ro`)
+})
+
+test('the daemon of Compose takes its configuration, with the secrets that it is given', () => {
+  const given: readonly string[] = compose.services['cdc-exporter'].secrets
+  const secrets = join(folder.path, 'compose')
+  mkdirSync(secrets)
+  for (const name of given) {
+    expect(compose.secrets[name].file).toBe(`./secrets/${name}`)
+    writeFileSync(join(secrets, name), 'postgres://monitor:one@postgresql:5432/erp')
+  }
+  const file = join(folder.path, 'compose.yaml')
+  const text = read('deploy/compose/config/cdc-exporter.yaml').replaceAll('/run/secrets/', `${secrets}/`)
+  writeFileSync(file, text)
+  expect(loadConfig(file, { kinds: collectorKinds, env: {} }).log.file?.path).toBe(
+    '/var/log/cdc-exporter/cdc-exporter.log',
+  )
+})
+
+test('Prometheus of Compose scrapes services of Compose, each by a job of prometheus.yml', () => {
+  for (const name of readdirSync(join(root, 'deploy/compose/targets'))) {
+    expect(read('prometheus/prometheus.yml')).toContain(`[targets/${name}]`)
+    for (const { targets } of parse(read(`deploy/compose/targets/${name}`))) {
+      for (const target of targets) expect(compose.services).toHaveProperty(target.split(':')[0])
+    }
+  }
+})
+
+test('Alloy takes apart what the daemon and PM2 write', () => {
+  const alloy = read('deploy/alloy/config.alloy')
+  const lines: string[] = []
+  const log = createLogger({
+    level: 'info',
+    secrets: () => [],
+    destination: { write: (line) => void lines.push(line) },
+  })
+  const context = { collector: 'redis', target: 'votes', connector: 'erp' }
+  log.child({ logger: 'scheduler' }).info(context, 'x')
+  const [, expressions = ''] = /expressions = \{([^}]*)\}/.exec(alloy) ?? []
+  const fields = [...expressions.matchAll(/= "(\w+)"/g)].map(([, field]) => field)
+  expect(fields).toEqual(['timestamp', 'level', 'logger', 'collector', 'target', 'connector'])
+  expect(Object.keys(JSON.parse(lines[0] ?? ''))).toEqual(expect.arrayContaining(fields))
+  expect(JSON.parse(lines[0] ?? '').timestamp).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+
+  const expression = JSON.parse(/expression = ("[^\n]*")/.exec(alloy)?.[1] ?? '""').replaceAll('(?P<', '(?<')
+  const parts = (name: string) => ({ ...new RegExp(expression).exec(`/var/log/pm2/${name}`)?.groups })
+  expect(parts('clickhouse-etl-out.log')).toEqual({ app: 'clickhouse-etl', stream: 'out' })
+  expect(parts('erp-backend-error-3.log')).toEqual({ app: 'erp-backend', stream: 'error' })
 })
 
 test('the image has the Node.js that the project is tested with, and a numbered user', () => {

@@ -28,6 +28,7 @@ const PACKAGES: readonly DebianPackage[] = [
   { name: 'openjdk-17-jdk-headless', provides: 'javac' },
   { name: 'maven', provides: 'mvn' },
   { name: 'mariadb-server', provides: '/usr/sbin/mariadbd' },
+  { name: 'docker-compose', provides: 'docker-compose' },
   { name: 'curl', provides: 'curl' },
   { name: 'openssl', provides: 'openssl' },
 ]
