@@ -58,6 +58,22 @@ test('alerts lead to dashboards that there are, and choose what these let choose
   }
 })
 
+test('the page on dashboards names panels, annotations and variables that there are', () => {
+  const page = readFileSync('docs/dashboards.md', 'utf8')
+  const there = shipped.flatMap((dashboard) => [
+    dashboard.title,
+    ...(dashboard.panels ?? []).map(({ title }) => title),
+    ...annotationsOf(dashboard).map(({ name }) => name),
+    ...variablesOf(dashboard).map(({ label }) => label),
+    ...(dashboard.links ?? []).map(({ title }) => title),
+    'All',
+  ])
+  const named = [...page.matchAll(/\*([A-Z][^*]+)\*/g)].map(([, name]) => name)
+  expect(named.length).toBeGreaterThan(50)
+  expect(named.filter((name) => !there.includes(name))).toEqual([])
+  for (const { title } of shipped) expect(page).toContain(`| ${title} |`)
+})
+
 test('a number of a timeline has the colours of its meaning', () => {
   const states = Object.entries(meaning).filter(([name]) => name.endsWith('_STATES'))
   expect(states.length).toBeGreaterThan(4)

@@ -5,7 +5,10 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { collectorKinds } from '../../src/collectors/index.ts'
 import { type Daemon, startDaemon } from '../commands/daemon.ts'
+import { needlessReasons, withoutData } from '../grafana/in-prometheus.ts'
+import { folder } from '../prometheus/rule-files.ts'
 import { type FlinkPart, startFlink } from '../testbed/parts/flink.ts'
+import { type PrometheusPart, startPrometheus } from '../testbed/parts/prometheus.ts'
 import { type StarrocksPart, startStarrocks } from '../testbed/parts/starrocks.ts'
 import { etlApp, type Pipeline, startPipeline } from '../testbed/pipeline.ts'
 import { waitFor } from '../testbed/process.ts'
@@ -15,6 +18,7 @@ let pipeline: Pipeline
 let flink: FlinkPart
 let starrocks: StarrocksPart
 let daemon: Daemon
+let prometheus: PrometheusPart
 
 beforeAll(async () => {
   pipeline = await startPipeline({ tenants: ['alpha', 'bravo'] })
@@ -87,8 +91,22 @@ beforeAll(async () => {
       ],
     },
   ])
+  prometheus = await startPrometheus({
+    config: {
+      global: { scrape_interval: '2s', evaluation_interval: '2s' },
+      rule_files: [`${folder('rules')}*.yml`],
+      scrape_configs: [
+        {
+          job_name: 'cdc-exporter',
+          honor_labels: true,
+          static_configs: [{ targets: [new URL(daemon.url).host] }],
+        },
+      ],
+    },
+  })
 })
 afterAll(async () => {
+  await prometheus?.remove()
   await daemon?.stop()
   await starrocks?.remove()
   await flink?.remove()
@@ -148,6 +166,18 @@ test('promtool complains of the kept names, and of nothing else', async () => {
   expect(complaints.filter((complaint) => !kept.has(nameOf(complaint)))).toEqual([])
   // The list holds no more than is needed.
   expect(withoutComplaint).toEqual([])
+})
+
+test('the dashboards ask for what Prometheus has of it', async () => {
+  let silent: string[] = []
+  await waitFor('data for every panel', async () => {
+    silent = await withoutData(prometheus)
+    return silent.length === 0
+  }).catch((error) => {
+    if (silent.length === 0) throw error
+  })
+  expect(silent).toEqual([])
+  expect(needlessReasons()).toEqual([])
 })
 
 test('promtool does complain', async () => {
