@@ -200,7 +200,7 @@ test('a faulty tokens file is refused with every fault and its place', async () 
   const tokens = join(folder.path, 'tokens.yaml')
   const prefix = `${config}:2:16: api.tokens_file: ${tokens}`
   expect(stderr.trimEnd().split('\n')).toEqual([
-    `${prefix}:2:24: users[0].role: expected one of "viewer", "team-lead", "admin", got "root"`,
+    `${prefix}:2:24: users[0].role: expected one of "watchdog", "viewer", "team-lead", "admin", got "root"`,
     `${prefix}:2:36: users[0].hash: expected the SHA-256 of the token, 64 hexadecimal digits`,
     `${prefix}:8:5: users[2].team: unknown key; did you mean "teams"?`,
   ])
