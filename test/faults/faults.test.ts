@@ -98,9 +98,9 @@ describe('a part of the pipeline goes and comes back under the eyes of the daemo
       } finally {
         await part.start()
         if (fault.part === 'pm2') await startEtlAgain(pipeline)
-        await comesBack(daemon)
+        await comesBack(daemon, fault.kind)
       }
-      await comesBack(late)
+      await comesBack(late, fault.kind)
     } finally {
       await late?.remove()
     }
@@ -114,7 +114,7 @@ describe('a part of the pipeline goes and comes back under the eyes of the daemo
       outage = await breaks(fault, () => part.freeze())
     } finally {
       part.thaw()
-      await comesBack(daemon)
+      await comesBack(daemon, fault.kind)
     }
     report(`${fault.part} frozen`, outage)
   })
@@ -169,10 +169,14 @@ describe('a part of the pipeline goes and comes back under the eyes of the daemo
     return { from, upGoneAfter: (down?.at ?? at) - at, seriesGoneAfter: goneAt - at }
   }
 
-  /** Up is 1 everywhere and all names are there again, in the same process. */
-  async function comesBack(watcher: DaemonPart): Promise<void> {
+  /**
+   * Up is 1 everywhere and all names are there again, in the same process. The kind whose part was away has run well
+   * twice in a row: a broker that was frozen answers once, and then sees that its time is over.
+   */
+  async function comesBack(watcher: DaemonPart, kind: string): Promise<void> {
     const { pid } = watcher.process
     let missing: string[] = []
+    let lastBad = { failures: Number.NaN, runs: 0 }
     const back = waitFor('all to be well again', async () => {
       const samples = await watcher.scrape()
       const names = new Set(samples.map(({ name }) => name))
@@ -180,6 +184,10 @@ describe('a part of the pipeline goes and comes back under the eyes of the daemo
       missing.push(...ups(samples).flatMap(([kind, up]) => (up === 1 ? [] : [`${kind} is not up`])))
       if (!isOne(samples, 'kafka_connect_task_state', 'running')) missing.push('the task does not run')
       if (!isOne(samples, 'pm2_process_state', 'online')) missing.push('the ETL is not online')
+      const failures = engineSum(samples, kind, 'failures_total')
+      const runs = engineSum(samples, kind, 'runs_total')
+      if (failures !== lastBad.failures) lastBad = { failures, runs }
+      if (runs < lastBad.runs + 2) missing.push(`${kind} has not run well twice in a row`)
       return missing.length === 0
     })
     await back.catch((error: unknown) => {
@@ -258,6 +266,13 @@ function upOf(samples: readonly Sample[], kind: string): number | undefined {
     family === undefined ? name === 'cdc_collector_success' && labels.collector === kind : name === family,
   )
   return found?.value
+}
+
+/** Of all its reasons. */
+function engineSum(samples: readonly Sample[], kind: string, what: string): number {
+  return samples
+    .filter(({ name, labels }) => name === `cdc_collector_${what}` && labels.collector === kind)
+    .reduce((sum, { value }) => sum + value, 0)
 }
 
 function engineSays(answer: Answer | undefined, kind: string, what: string): number {
