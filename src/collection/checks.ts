@@ -143,11 +143,11 @@ export function runChecks(
       late.signal.throwIfAborted()
       whole =
         unknown.length === 0
-          ? { ok: true, message: `${results.length} items were looked at` }
+          ? { ok: true, message: `${looks(results.length)} looked at` }
           : { ok: false, message: `could not find out: ${unknown.join(', ')}`, remedy: AGAIN }
     } catch (error) {
       signal.throwIfAborted()
-      const asked = `${results.length} items were looked at before`
+      const asked = `${looks(results.length)} looked at before`
       const message = `${textOf(late.signal.aborted ? late.signal.reason : error)}; ${asked}`
       whole = { ok: false, message, remedy: late.signal.aborted ? LATE : AGAIN }
     } finally {
@@ -159,6 +159,8 @@ export function runChecks(
 
   return { results: bounds(), idle }
 }
+
+const looks = (items: number): string => `${items} ${items === 1 ? 'item was' : 'items were'}`
 
 /** Milliseconds after the time-out. */
 const GRACE = 1_000
