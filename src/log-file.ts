@@ -1,7 +1,7 @@
 import { closeSync, mkdirSync, openSync, readdirSync, statSync, unlinkSync } from 'node:fs'
 import { basename, dirname, extname, join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { createStream, type RotatingFileStream } from 'rotating-file-stream'
+import { type Clock, systemClock } from './clock.ts'
 import type { LogFileSettings } from './config/load.ts'
 
 /** After a fault of the disk the file is opened anew this often. */
@@ -15,13 +15,15 @@ const AGAIN_AFTER_MS = 30_000
 export class LogFile {
   readonly #settings: LogFileSettings
   readonly #onError: (error: unknown) => void
+  readonly #clock: Clock
   readonly #closing = new AbortController()
   #stream: RotatingFileStream | undefined
 
   /** Throws where the file cannot be opened for writing. */
-  constructor(settings: LogFileSettings, onError: (error: unknown) => void) {
+  constructor(settings: LogFileSettings, onError: (error: unknown) => void, clock: Clock = systemClock) {
     this.#settings = settings
     this.#onError = onError
+    this.#clock = clock
     try {
       mkdirSync(dirname(settings.path), { recursive: true })
       closeSync(openSync(settings.path, 'a'))
@@ -61,7 +63,7 @@ export class LogFile {
     stream.once('error', (error) => {
       if (this.#stream === stream) this.#stream = undefined
       this.#onError(error)
-      delay(AGAIN_AFTER_MS, undefined, { signal: this.#closing.signal, ref: false }).then(
+      this.#clock.sleep(AGAIN_AFTER_MS, this.#closing.signal).then(
         () => this.#open(),
         () => {},
       )
@@ -73,7 +75,7 @@ export class LogFile {
   #doneName(index = 1): string {
     const { path, compress } = this.#settings
     const extension = extname(path)
-    const stamp = new Date().toISOString().replaceAll(/[-:]/g, '')
+    const stamp = new Date(this.#clock.now()).toISOString().replaceAll(/[-:]/g, '')
     return `${basename(path, extension)}-${stamp}-${index}${extension}${compress ? '.gz' : ''}`
   }
 
@@ -91,7 +93,7 @@ export class LogFile {
       const newestFirst = readdirSync(folder).filter(isDone).toSorted().toReversed()
       for (const [index, name] of newestFirst.entries()) {
         const file = join(folder, name)
-        if (index >= maxFiles || Date.now() - statSync(file).mtimeMs > maxAge) unlinkSync(file)
+        if (index >= maxFiles || this.#clock.now() - statSync(file).mtimeMs > maxAge) unlinkSync(file)
       }
     } catch (error) {
       this.#onError(error)

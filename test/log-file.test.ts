@@ -1,9 +1,18 @@
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { LogFileSettings } from '../src/config/load.ts'
 import { LogFile } from '../src/log-file.ts'
+import { ManualClock } from './collection/manual-clock.ts'
 import { startDaemon } from './commands/daemon.ts'
 import { temporaryFolder } from './testbed/part.ts'
 import { waitFor } from './testbed/process.ts'
@@ -133,18 +142,26 @@ test('what was there is written on', async () => {
   expect(numbersIn(given.folder)).toEqual([0, 1])
 })
 
-test('a file that cannot be opened is refused; one that cannot be written is told of once', async () => {
+test('a file that cannot be opened is refused', () => {
+  const { folder: path } = settings()
+  expect(() => new LogFile({ ...settings(), path }, failed)).toThrow('log.file.path cannot be written')
+})
+
+test('one that cannot be written is told of once, and opened anew half a minute later', async () => {
   const given = settings()
-  expect(() => new LogFile({ ...given, path: given.folder }, failed)).toThrow(
-    'log.file.path cannot be written',
-  )
   symlinkSync('/dev/full', given.path)
   const errors: unknown[] = []
-  const file = new LogFile(given, (error) => errors.push(error))
+  const clock = new ManualClock(Date.now())
+  const file = new LogFile(given, (error) => errors.push(error), clock)
   await waitFor('the error', () => errors.length > 0)
   for (let n = 0; n < 10; n++) file.write(line(n))
+  expect(errors).toHaveLength(1)
+  unlinkSync(given.path)
+  await clock.advance(30_000, async () => {})
+  file.write(line(10))
   await file.close()
   expect(errors).toHaveLength(1)
+  expect(numbersIn(given.folder)).toEqual([10])
 })
 
 test('the daemon writes the same lines to both, to the last', async () => {
