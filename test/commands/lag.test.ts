@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Kafka, logLevel } from 'kafkajs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stringify } from 'yaml'
+import { patientClient } from '../testbed/kafka-client.ts'
 import { commitOffsets } from '../testbed/offsets.ts'
 import { type KafkaPart, startKafka } from '../testbed/parts/kafka.ts'
 import { createTopics } from '../testbed/topics.ts'
@@ -13,7 +13,7 @@ let config: string
 
 beforeAll(async () => {
   part = await startKafka()
-  const client = new Kafka({ brokers: [part.bootstrap], clientId: 'test', logLevel: logLevel.NOTHING })
+  const client = patientClient(part.bootstrap)
   await createTopics(part.bootstrap, [{ topic: 'erp.alpha.journals' }, { topic: 'erp.bravo.journals' }])
   const producer = client.producer()
   await producer.connect()

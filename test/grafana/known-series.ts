@@ -1,6 +1,4 @@
-import { ofTheDaemon, savedSeries } from '../prometheus/declared-series.ts'
-import { readExpression } from '../prometheus/promql.ts'
-import { allRules } from '../prometheus/rule-files.ts'
+import { type LabelsOf, ofTheDaemon, savedSeries, withRecorded } from '../prometheus/declared-series.ts'
 
 // Series of others that dashboards show and rules do not use, with their labels beyond those of the scrape.
 const OTHERS: Readonly<Record<string, readonly string[]>> = {
@@ -21,16 +19,8 @@ const OTHERS: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Says which labels a series of a name may have, but for those of any series; undefined for a name that nobody gives. */
-export async function knownSeries(): Promise<(name: string) => readonly string[] | undefined> {
+export async function knownSeries(): Promise<LabelsOf> {
   const declared = await ofTheDaemon()
   const other = savedSeries('other-series.txt')
-  const labelsOf = (name: string, within: readonly string[] = []): readonly string[] | undefined => {
-    const known = declared.get(name) ?? other.get(name) ?? OTHERS[name]
-    if (known) return known
-    const rule = allRules.find(({ record }) => record === name)
-    if (!rule || within.includes(name)) return undefined
-    const { selectors } = readExpression(rule.expr)
-    return selectors.flatMap((selector) => labelsOf(selector.name, [...within, name]) ?? [])
-  }
-  return (name) => labelsOf(name)
+  return withRecorded((name) => declared.get(name) ?? other.get(name) ?? OTHERS[name])
 }

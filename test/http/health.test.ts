@@ -3,12 +3,12 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createClient } from '@clickhouse/client'
-import { Kafka, logLevel } from 'kafkajs'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { type Daemon, runCommand, startDaemon } from '../commands/daemon.ts'
 import { erpPublication } from '../testbed/erp/schema.ts'
+import { produce } from '../testbed/kafka-client.ts'
 import { erpConnector, etlApp, type Pipeline, startPipeline } from '../testbed/pipeline.ts'
 import { waitFor } from '../testbed/process.ts'
 import { createTopics } from '../testbed/topics.ts'
@@ -151,11 +151,7 @@ const brokenConnector = 'reads-text-as-json'
 async function putBrokenConnector(): Promise<void> {
   const { connect, kafka } = pipeline
   await createTopics(kafka.bootstrap, [{ topic: 'lines', numPartitions: 1 }])
-  const client = new Kafka({ brokers: [kafka.bootstrap], logLevel: logLevel.NOTHING, retry: { retries: 15 } })
-  const producer = client.producer()
-  await producer.connect()
-  await producer.send({ topic: 'lines', messages: [{ value: 'a line' }] })
-  await producer.disconnect()
+  await produce(kafka.bootstrap, 'lines', [{ value: 'a line' }])
   await connect.putConnector(brokenConnector, {
     'connector.class': 'org.apache.kafka.connect.file.FileStreamSinkConnector',
     topics: 'lines',

@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Kafka, logLevel } from 'kafkajs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { newToken } from '../../src/operations/access.ts'
 import { runCommand } from '../commands/daemon.ts'
 import { type DaemonPart, startDaemon } from '../testbed/daemon.ts'
+import { produce } from '../testbed/kafka-client.ts'
 import { temporaryFolder } from '../testbed/part.ts'
 import { type ConnectPart, startConnect } from '../testbed/parts/connect.ts'
 import { type KafkaPart, startKafka } from '../testbed/parts/kafka.ts'
@@ -21,12 +21,8 @@ let daemon: DaemonPart
 beforeAll(async () => {
   kafka = await startKafka()
   connect = await startConnect({ bootstrap: kafka.bootstrap })
-  const client = new Kafka({ brokers: [kafka.bootstrap], logLevel: logLevel.NOTHING })
   await createTopics(kafka.bootstrap, [{ topic: 'lines' }])
-  const producer = client.producer()
-  await producer.connect()
-  await producer.send({ topic: 'lines', messages: [{ value: 'this is no JSON' }] })
-  await producer.disconnect()
+  await produce(kafka.bootstrap, 'lines', [{ value: 'this is no JSON' }])
 
   writeFileSync(
     join(folder.path, 'tokens.yaml'),

@@ -1,10 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Kafka, logLevel } from 'kafkajs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { newToken } from '../../src/operations/access.ts'
 import { type DaemonPart, startDaemon } from '../testbed/daemon.ts'
+import { produce } from '../testbed/kafka-client.ts'
 import { temporaryFolder } from '../testbed/part.ts'
 import { type ConnectPart, startConnect } from '../testbed/parts/connect.ts'
 import { type KafkaPart, startKafka } from '../testbed/parts/kafka.ts'
@@ -21,11 +21,7 @@ beforeAll(async () => {
   kafka = await startKafka()
   connect = await startConnect({ bootstrap: kafka.bootstrap })
   await createTopics(kafka.bootstrap, [{ topic: 'lines' }])
-  const client = new Kafka({ brokers: [kafka.bootstrap], logLevel: logLevel.NOTHING })
-  const producer = client.producer()
-  await producer.connect()
-  await producer.send({ topic: 'lines', messages: [{ value: '"a line"' }] })
-  await producer.disconnect()
+  await produce(kafka.bootstrap, 'lines', [{ value: '"a line"' }])
   for (const name of ['live', 'dry', 'mend']) await putFailing(name)
 
   writeFileSync(

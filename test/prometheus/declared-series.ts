@@ -4,7 +4,8 @@ import { collectorKinds } from '../../src/collectors/index.ts'
 import type { Family } from '../../src/metrics/family.ts'
 import { ownMetrics } from '../../src/metrics/own.ts'
 import { readExposition } from '../testbed/exposition-text.ts'
-import { folder } from './rule-files.ts'
+import { readExpression } from './promql.ts'
+import { allRules, folder } from './rule-files.ts'
 
 /** Of a series that somebody gives: its label names, without those of the scrape and of the configuration. */
 export type DeclaredSeries = ReadonlyMap<string, readonly string[]>
@@ -52,4 +53,20 @@ export function savedSeries(file: 'series.txt' | 'other-series.txt'): DeclaredSe
         return [name, labels.split(',').filter((label) => label !== '')] as const
       }),
   )
+}
+
+/** The label names of a series; undefined for a name that nobody gives. */
+export type LabelsOf = (name: string) => readonly string[] | undefined
+
+/** The same for series that rules record too: these may have the labels of all that they are made from. */
+export function withRecorded(given: LabelsOf): LabelsOf {
+  const labelsOf = (name: string, within: readonly string[]): readonly string[] | undefined => {
+    const known = given(name)
+    if (known) return known
+    const rule = allRules.find(({ record }) => record === name)
+    if (!rule || within.includes(name)) return undefined
+    const { selectors } = readExpression(rule.expr)
+    return selectors.flatMap((selector) => labelsOf(selector.name, [...within, name]) ?? [])
+  }
+  return (name) => labelsOf(name, [])
 }

@@ -7,7 +7,13 @@ import { readExposition } from '../testbed/exposition-text.ts'
 import { temporaryFolder } from '../testbed/part.ts'
 import { reservePort } from '../testbed/ports.ts'
 import { TestbedProcess } from '../testbed/process.ts'
-import { COMMON_LABELS, type DeclaredSeries, ofTheDaemon, savedSeries } from './declared-series.ts'
+import {
+  COMMON_LABELS,
+  type DeclaredSeries,
+  ofTheDaemon,
+  savedSeries,
+  withRecorded,
+} from './declared-series.ts'
 import { readExpression } from './promql.ts'
 import { allRules, folder, type Rule, ruleFiles, testsOf } from './rule-files.ts'
 
@@ -123,14 +129,7 @@ describe('series', () => {
   const saved = savedSeries('series.txt')
 
   /** Labels that series of this name may have; undefined for a name that nobody gives. */
-  function labelsOf(name: string, within: readonly string[] = []): readonly string[] | undefined {
-    const known = declared.get(name) ?? other.get(name)
-    if (known) return known
-    const rule = allRules.find(({ record }) => record === name)
-    if (!rule || within.includes(name)) return undefined
-    const { selectors } = readExpression(rule.expr)
-    return selectors.flatMap((selector) => labelsOf(selector.name, [...within, name]) ?? [])
-  }
+  const labelsOf = withRecorded((name) => declared.get(name) ?? other.get(name))
 
   beforeAll(async () => {
     declared = await ofTheDaemon()

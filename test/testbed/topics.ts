@@ -1,4 +1,5 @@
-import { type ITopicConfig, Kafka, logLevel } from 'kafkajs'
+import type { ITopicConfig } from 'kafkajs'
+import { patientClient } from './kafka-client.ts'
 import { PATIENCE_MS, waitFor } from './process.ts'
 
 /**
@@ -6,12 +7,7 @@ import { PATIENCE_MS, waitFor } from './process.ts'
  * broker that has not heard of a new topic yet.
  */
 export async function createTopics(bootstrap: string, topics: readonly ITopicConfig[]): Promise<void> {
-  const client = new Kafka({
-    clientId: 'testbed',
-    brokers: bootstrap.split(','),
-    logLevel: logLevel.NOTHING,
-    retry: { retries: 15 },
-  })
+  const client = patientClient(bootstrap)
   const admin = client.admin()
   await admin.connect()
   try {

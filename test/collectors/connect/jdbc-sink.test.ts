@@ -1,8 +1,8 @@
-import { Kafka, logLevel } from 'kafkajs'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { connect } from '../../../src/collectors/connect/index.ts'
 import { hintOf } from '../../../src/operations/runbook-hints.ts'
+import { produce } from '../../testbed/kafka-client.ts'
 import { type ConnectPart, startConnect } from '../../testbed/parts/connect.ts'
 import { type KafkaPart, startKafka } from '../../testbed/parts/kafka.ts'
 import { type PostgresPart, startPostgres } from '../../testbed/parts/postgres.ts'
@@ -27,11 +27,7 @@ beforeAll(async () => {
   worker = await startConnect({ bootstrap: kafka.bootstrap, jdbcSink: true })
   postgres = await sink
   await createTopics(kafka.bootstrap, [{ topic: 'orders' }])
-  const client = new Kafka({ brokers: [kafka.bootstrap], logLevel: logLevel.NOTHING })
-  const producer = client.producer()
-  await producer.connect()
-  await producer.send({ topic: 'orders', messages: [{ value: row }] })
-  await producer.disconnect()
+  await produce(kafka.bootstrap, 'orders', [{ value: row }])
   await worker.putConnector('orders-sink', {
     'connector.class': 'io.debezium.connector.jdbc.JdbcSinkConnector',
     topics: 'orders',

@@ -1,6 +1,6 @@
-import { Kafka, logLevel } from 'kafkajs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { kafka } from '../../../src/collectors/kafka/index.ts'
+import { patientClient } from '../../testbed/kafka-client.ts'
 import { commitOffsets } from '../../testbed/offsets.ts'
 import { type KafkaPart, startKafka } from '../../testbed/parts/kafka.ts'
 import { waitFor } from '../../testbed/process.ts'
@@ -12,12 +12,7 @@ let part: KafkaPart
 
 beforeAll(async () => {
   part = await startKafka({ nodes: 3 })
-  const client = new Kafka({
-    brokers: part.bootstrap.split(','),
-    clientId: 'test',
-    logLevel: logLevel.NOTHING,
-    retry: { retries: 15 },
-  })
+  const client = patientClient(part.bootstrap)
   await createTopics(part.bootstrap, [
     // Without a second replica, a dead broker leaves its partitions without a leader.
     { topic: 'single', numPartitions: 6, replicationFactor: 1 },

@@ -6,8 +6,7 @@ import {
   AclResourceTypes,
   type Admin,
   CompressionTypes,
-  Kafka,
-  logLevel,
+  type Kafka,
   type Producer,
   ResourcePatternTypes,
 } from 'kafkajs'
@@ -15,6 +14,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { connect } from '../../../src/collectors/connect/index.ts'
 import { kafka } from '../../../src/collectors/kafka/index.ts'
 import { Exposition } from '../../../src/metrics/exposition.ts'
+import { patientClient } from '../../testbed/kafka-client.ts'
 import { type ConnectPart, startConnect } from '../../testbed/parts/connect.ts'
 import { type KafkaPart, startKafka } from '../../testbed/parts/kafka.ts'
 import { waitFor } from '../../testbed/process.ts'
@@ -32,12 +32,7 @@ let producer: Producer
 
 beforeAll(async () => {
   part = await startKafka()
-  client = new Kafka({
-    brokers: [part.bootstrap],
-    clientId: 'test',
-    logLevel: logLevel.NOTHING,
-    retry: { retries: 15 },
-  })
+  client = patientClient(part.bootstrap)
   admin = client.admin()
   producer = client.producer()
   await admin.connect()

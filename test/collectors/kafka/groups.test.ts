@@ -1,8 +1,9 @@
 import { join } from 'node:path'
-import { type Admin, Kafka, logLevel, type Producer } from 'kafkajs'
+import type { Admin, Kafka, Producer } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { kafka } from '../../../src/collectors/kafka/index.ts'
 import { javaOptions, kafkaClassPath } from '../../testbed/java.ts'
+import { patientClient } from '../../testbed/kafka-client.ts'
 import { commitOffsets } from '../../testbed/offsets.ts'
 import { type KafkaPart, startKafka } from '../../testbed/parts/kafka.ts'
 import { TestbedProcess, waitFor } from '../../testbed/process.ts'
@@ -20,12 +21,7 @@ let collector: Collecting
 
 beforeAll(async () => {
   part = await startKafka()
-  client = new Kafka({
-    brokers: [part.bootstrap],
-    clientId: 'test',
-    logLevel: logLevel.NOTHING,
-    retry: { retries: 15 },
-  })
+  client = patientClient(part.bootstrap)
   admin = client.admin()
   producer = client.producer()
   await admin.connect()

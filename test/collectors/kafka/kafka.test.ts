@@ -1,7 +1,8 @@
 import { type AddressInfo, createServer, type Server } from 'node:net'
-import { type Admin, type Consumer, Kafka, logLevel } from 'kafkajs'
+import type { Admin, Consumer } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { kafka } from '../../../src/collectors/kafka/index.ts'
+import { patientClient } from '../../testbed/kafka-client.ts'
 import { commitOffsets } from '../../testbed/offsets.ts'
 import { type KafkaPart, startKafka } from '../../testbed/parts/kafka.ts'
 import { waitFor } from '../../testbed/process.ts'
@@ -16,12 +17,7 @@ let collector: Collecting
 
 beforeAll(async () => {
   part = await startKafka()
-  const client = new Kafka({
-    brokers: [part.bootstrap],
-    clientId: 'test',
-    logLevel: logLevel.NOTHING,
-    retry: { retries: 15 },
-  })
+  const client = patientClient(part.bootstrap)
   admin = client.admin()
   await admin.connect()
   await createTopics(part.bootstrap, [

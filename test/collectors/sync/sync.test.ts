@@ -1,4 +1,4 @@
-import { type Admin, CompressionTypes, Kafka, logLevel, type Producer } from 'kafkajs'
+import { type Admin, CompressionTypes, type Kafka, type Producer } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../../src/clock.ts'
 import type { KeptState } from '../../../src/collection/collector.ts'
@@ -7,6 +7,7 @@ import { sync } from '../../../src/collectors/sync/index.ts'
 import { InstanceSeries } from '../../../src/metrics/batch.ts'
 import { Exposition } from '../../../src/metrics/exposition.ts'
 import { counter, type Family, gauge } from '../../../src/metrics/family.ts'
+import { patientClient } from '../../testbed/kafka-client.ts'
 import { commitOffsets as commitAll, type Offsets } from '../../testbed/offsets.ts'
 import { type KafkaPart, startKafka } from '../../testbed/parts/kafka.ts'
 import { waitFor } from '../../testbed/process.ts'
@@ -27,12 +28,7 @@ async function renewProducer(): Promise<void> {
 
 beforeAll(async () => {
   part = await startKafka()
-  client = new Kafka({
-    brokers: [part.bootstrap],
-    clientId: 'test',
-    logLevel: logLevel.NOTHING,
-    retry: { retries: 15 },
-  })
+  client = patientClient(part.bootstrap)
   admin = client.admin()
   producer = client.producer()
   await admin.connect()
