@@ -85,12 +85,18 @@ export function dashboard({
     }
     y += highest
   }
-  return plainlyPlaced(page.build())
+  return plain(page.build())
 }
 
-/** Links and annotations stand where Grafana puts them, not in the menu that the builders choose. */
-function plainlyPlaced(page: Dashboard): Dashboard {
+/** Without what the builders add of themselves: places in menus of newer Grafanas, and what variables of other types have. */
+function plain(page: Dashboard): Dashboard {
   for (const each of [...(page.links ?? []), ...(page.annotations.list ?? [])]) delete each.placement
+  for (const each of page.templating.list ?? []) {
+    delete each.allowCustomValue
+    delete each.auto
+    delete each.auto_min
+    delete each.auto_count
+  }
   return page
 }
 

@@ -1,7 +1,7 @@
 import { dashboard } from './dashboard.ts'
 import { alertsFire, processesDeployed, processesStart } from './marks.ts'
 import { FILLING, NEUTRAL, NONE_IS_BEST, NONE_IS_GOOD, PROCESS_STATES, type Steps } from './meaning.ts'
-import { graph, stat, stateNumber, table, timeline } from './panels.ts'
+import { graph, logs, stat, stateNumber, table, timeline } from './panels.ts'
 import { of, ofEnvironment, targetsOf } from './variables.ts'
 
 /** Bytes, as in Pm2MemoryHigh. */
@@ -15,6 +15,7 @@ export const host = dashboard({
   about: 'Do the processes run that should, do they restart, and have their hosts room left?',
   choices: { target: targetsOf('pm2') },
   annotations: [alertsFire, processesStart, processesDeployed],
+  logs: true,
   sections: [
     {
       title: 'In one look',
@@ -172,14 +173,21 @@ export const host = dashboard({
           about: 'Bytes a second that processes write to their error logs.',
           empty: 'no process has an error log',
           unit: 'Bps',
-          width: 24,
-          height: 6,
           queries: [
             [
               `sum by (target, name) (rate(${of('pm2_error_log_bytes_total')}[$__rate_interval]))`,
               '{{name}}',
             ],
           ],
+        }),
+        logs({
+          title: 'Error logs of processes',
+          about:
+            'What processes under PM2 write to their error logs, of all environments, as far as Loki has it.',
+          empty: 'Loki has no lines of PM2',
+          width: 12,
+          height: 8,
+          expression: '{job="pm2", stream="error"}',
         }),
       ],
     },

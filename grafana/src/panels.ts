@@ -11,6 +11,7 @@ import {
   SortOrder,
   StackingConfigBuilder,
   StackingMode,
+  TableCellDisplayMode,
   TableSortByFieldStateBuilder,
   TooltipDisplayMode,
   VisibilityMode,
@@ -285,6 +286,7 @@ export function pie(content: PieContent): Panel {
     .noValue(empty)
     .thresholds(thresholds(NEUTRAL))
     .pieType(PieChartType.Donut)
+    .displayLabels([])
     .reduceOptions(reduced())
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Single).sort(SortOrder.None))
     .targets(queries.map(instant))
@@ -332,6 +334,7 @@ export function table(content: TableContent): Panel {
     .noValue(empty)
     .thresholds(thresholds(NEUTRAL))
     .colorScheme(byThresholds())
+    .cellOptions({ type: TableCellDisplayMode.Auto })
     .transformations(transformations)
     .targets(
       expressions.map((expression, index) => instant([expression, ''], index).format(PromQueryFormat.Table)),
