@@ -62,6 +62,8 @@ const at = { environment: 'production', platform: 'kafka', target: 'erp' }
 const job = { job: 'cdc-exporter', instance: 'cdc:9979' }
 const failed = { alertname: 'ConnectFailed', severity: 'critical', ...at, ...job, connector: 'orders' }
 const lag = { alertname: 'KafkaLagSecondsHigh', severity: 'warning', alert_group: 'kafka-lag-seconds', ...at }
+const ofTable = { ...at, tenant: 'a', table: 'journals' }
+const ofTopic = { ...ofTable, consumergroup: 'etl', topic: 'erp.a.journals' }
 
 test.each<{ what: string; source: Labels; mutes: readonly Labels[]; leaves: readonly Labels[] }>([
   {
@@ -170,6 +172,55 @@ test.each<{ what: string; source: Labels; mutes: readonly Labels[]; leaves: read
     source: { alertname: 'PgSlotInactive', severity: 'critical' },
     mutes: [],
     leaves: [{ alertname: 'ConnectNotMoving', connector: 'orders' }],
+  },
+  {
+    what: 'a group that nobody reads for mutes that it stands still',
+    source: { alertname: 'KafkaGroupEmpty', severity: 'critical', ...ofTopic },
+    mutes: [{ alertname: 'KafkaConsumerStalled', severity: 'critical', ...ofTopic }],
+    leaves: [
+      { alertname: 'KafkaConsumerStalled', severity: 'critical', ...ofTopic, topic: 'erp.b.journals' },
+      { alertname: 'KafkaConsumerStalled', severity: 'critical', ...ofTopic, consumergroup: 'other' },
+      { alertname: 'KafkaConsumerStalled', severity: 'critical', ...ofTopic, environment: 'staging' },
+      { alertname: 'KafkaConsumerStalled', severity: 'critical' },
+    ],
+  },
+  {
+    what: 'it mutes that it is late too, and that its table gets nothing',
+    source: { alertname: 'KafkaGroupEmpty', severity: 'critical', ...ofTopic },
+    mutes: [
+      { alertname: 'KafkaLagHigh', severity: 'warning', ...ofTopic },
+      { alertname: 'KafkaLagGrowing', severity: 'warning', ...ofTopic },
+      { alertname: 'KafkaLagSecondsHigh', severity: 'warning', ...ofTopic },
+      { alertname: 'KafkaLagSecondsCritical', severity: 'critical', ...ofTopic },
+      { alertname: 'SyncNoData', severity: 'critical', ...ofTable },
+      { alertname: 'SyncThroughputLow', severity: 'warning', ...ofTable },
+    ],
+    leaves: [
+      { alertname: 'KafkaLagHigh', severity: 'warning', ...ofTopic, target: 'crm' },
+      // What may be lost is worse than what is late.
+      { alertname: 'KafkaNearRetention', severity: 'critical', ...ofTopic },
+      { alertname: 'SyncNoData', severity: 'critical', ...ofTable, table: 'cash_accounts' },
+      { alertname: 'SyncNoData', severity: 'critical', ...ofTable, tenant: 'b' },
+      { alertname: 'SyncErrorRateHigh', severity: 'critical', ...ofTable },
+    ],
+  },
+  {
+    what: 'one that stands still mutes that it is late',
+    source: { alertname: 'KafkaConsumerStalled', severity: 'critical', ...ofTopic },
+    mutes: [
+      { alertname: 'KafkaLagSecondsCritical', severity: 'critical', ...ofTopic },
+      { alertname: 'SyncNoData', severity: 'critical', ...ofTable },
+    ],
+    leaves: [{ alertname: 'KafkaLagHigh', severity: 'warning', ...ofTopic, topic: 'erp.b.journals' }],
+  },
+  {
+    what: 'where no topic has a table nothing of tables is muted',
+    source: { alertname: 'KafkaGroupEmpty', severity: 'critical', ...at, consumergroup: 'etl', topic: 'a' },
+    mutes: [],
+    leaves: [
+      { alertname: 'SyncNoData', severity: 'critical', ...at },
+      { alertname: 'KafkaLagHigh', severity: 'warning', ...at },
+    ],
   },
   {
     what: 'the longer queue mutes the shorter of itself',

@@ -211,6 +211,19 @@ test('300 of them in one message stay within its limits, and say how many they a
   expect(receivers.refused).toEqual([])
 })
 
+test('many connectors that failed at once are told of with where they are, and not where the daemon is', async () => {
+  const labels = {
+    alertname: 'ConnectManyFailed',
+    severity: 'critical',
+    environment: 'production',
+    platform: 'raft',
+  }
+  await tell([{ labels: { ...labels, instance: 'cdc:9979' }, annotations: {} }], '2100-01-01T00:00:00Z')
+  const told = () => receivers.telegram.filter(({ text }) => text.includes('ConnectManyFailed'))
+  await waitFor('Telegram to have it', () => told().length > 0)
+  expect(told()[0]?.text).toContain('Where: all targets, production, raft\n')
+})
+
 test('the summary of the day says what its annotations say, and nothing to do', async () => {
   await tell(
     [
