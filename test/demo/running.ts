@@ -9,6 +9,7 @@ export interface RunningDemo {
   readonly postgresUrl: string
   readonly clickhouseUrl: string
   readonly connectUrl: string
+  readonly prometheusUrl: string
   readonly redisPid: number
   /** PM2_HOME. */
   readonly pm2Home: string

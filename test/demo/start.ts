@@ -87,6 +87,7 @@ export async function startDemo(folder: string, signal: AbortSignal): Promise<De
       postgresUrl: postgres.url('erp'),
       clickhouseUrl: clickhouse.url,
       connectUrl: connect.url,
+      prometheusUrl: prometheus.url,
       redisPid: redis.process.pid,
       pm2Home: pm2.home,
     },

@@ -33,15 +33,26 @@ const PACKAGES: readonly DebianPackage[] = [
   { name: 'openssl', provides: 'openssl' },
 ]
 
+/** What draws the dashboards: a browser without windows, and the font that Grafana writes in. */
+const BROWSER: readonly DebianPackage[] = [
+  { name: 'chromium-headless-shell', provides: 'chromium-headless-shell' },
+  { name: 'fonts-inter', provides: '/usr/share/fonts/opentype/inter/Inter-Regular.otf' },
+]
+
 /** Installs what the testbed lacks; quick when there is nothing to do. Throws what is missing and how to get it. */
 export async function install(): Promise<void> {
-  await installPackages()
+  await installPackages(PACKAGES)
   await installJars()
   await installClickHouse()
 }
 
-async function installPackages(): Promise<void> {
-  const missing = missingPackages()
+/** The same for pictures of dashboards, which need nothing else. */
+export async function installBrowser(): Promise<void> {
+  await installPackages(BROWSER)
+}
+
+async function installPackages(wanted: readonly DebianPackage[]): Promise<void> {
+  const missing = missingOf(wanted)
   if (missing.length === 0) return
   const args = ['install', '--yes', '--no-install-recommends', ...missing]
   if (process.getuid?.() !== 0)
@@ -54,12 +65,12 @@ async function installPackages(): Promise<void> {
     await aptGet(['update'])
     await aptGet(args)
   })
-  const stillMissing = missingPackages()
+  const stillMissing = missingOf(wanted)
   if (stillMissing.length > 0) throw new Error(`could not install: ${stillMissing.join(', ')}`)
 }
 
-function missingPackages(): string[] {
-  return PACKAGES.filter(({ provides }) => !isThere(provides)).map(({ name }) => name)
+function missingOf(wanted: readonly DebianPackage[]): string[] {
+  return wanted.filter(({ provides }) => !isThere(provides)).map(({ name }) => name)
 }
 
 function isThere(provides: string): boolean {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { Argument, program } from 'commander'
-import { install } from './install.ts'
+import { install, installBrowser } from './install.ts'
 import { startAlertmanager } from './parts/alertmanager.ts'
 import { startClickHouse } from './parts/clickhouse.ts'
 import { startConnect } from './parts/connect.ts'
@@ -110,7 +110,13 @@ async function up(named: readonly string[]): Promise<void> {
 }
 
 program.name('testbed').description('Real parts of a pipeline on loopback, for tests and for the hand')
-program.command('install').description('install what the testbed lacks').action(install)
+program
+  .command('install')
+  .description('install what the testbed and the tests lack')
+  .action(async () => {
+    await install()
+    await installBrowser()
+  })
 program
   .command('up')
   .description('start parts and keep them until Ctrl-C')
