@@ -140,6 +140,34 @@ test.each<{ what: string; source: Labels; mutes: readonly Labels[]; leaves: read
       { alertname: 'KafkaLagHigh', severity: 'warning', ...at, connector: 'orders' },
     ],
   },
+  ...[
+    { alertname: 'KafkaDown', collectors: ['kafka', 'sync'] },
+    { alertname: 'ConnectDown', collectors: ['connect'] },
+    { alertname: 'PgDown', collectors: ['postgresql', 'drift', 'canary'] },
+    { alertname: 'ClickHouseDown', collectors: ['clickhouse', 'drift', 'canary'] },
+    { alertname: 'RedisDown', collectors: ['redis'] },
+    { alertname: 'Pm2Down', collectors: ['pm2'] },
+    { alertname: 'FlinkDown', collectors: ['flink'] },
+    { alertname: 'StarRocksDown', collectors: ['starrocks', 'drift', 'canary'] },
+  ].map(({ alertname, collectors }) => {
+    const [collector = ''] = collectors
+    const failing = { alertname: 'CdcCollectorFailing', severity: 'warning', ...at, collector }
+    return {
+      what: `${alertname} mutes that the collectors which read it fail`,
+      source: { alertname, severity: 'critical', ...at },
+      mutes: collectors.flatMap((collector) => [
+        { ...failing, collector },
+        { ...failing, alertname: 'CdcCollectorStale', collector },
+      ]),
+      leaves: [
+        { ...failing, collector: 'http' },
+        { ...failing, target: 'crm' },
+        { ...failing, environment: 'staging' },
+        { ...failing, platform: 'raft' },
+        { alertname: 'CdcSeriesDropped', severity: 'warning', ...at, collector },
+      ],
+    }
+  }),
   {
     what: 'a slot that nobody reads mutes that its connector does not move',
     source: { alertname: 'PgSlotInactive', ...at, slot_name: 'erp', database: 'erp' },
