@@ -88,7 +88,10 @@ export function dashboard({
   return plain(page.build())
 }
 
-/** Without what the builders add of themselves: places in menus of newer Grafanas, and what variables of other types have. */
+/**
+ * Without what the builders add of themselves: places in menus of newer Grafanas, what variables of other types have, and
+ * what tables had in older ones.
+ */
 function plain(page: Dashboard): Dashboard {
   for (const each of [...(page.links ?? []), ...(page.annotations.list ?? [])]) delete each.placement
   for (const each of page.templating.list ?? []) {
@@ -97,6 +100,7 @@ function plain(page: Dashboard): Dashboard {
     delete each.auto_min
     delete each.auto_count
   }
+  for (const panel of page.panels ?? []) if ('options' in panel) delete panel.options?.footer
   return page
 }
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import * as units from '@grafana/grafana-foundation-sdk/units'
+import { parser as logql } from '@grafana/lezer-logql'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import * as meaning from '../../grafana/src/meaning.ts'
@@ -92,6 +93,33 @@ test.each([
   const [, list = ''] = /STATES = \[([^\]]+)\]/.exec(readFileSync(file, 'utf8')) ?? []
   const known = [...list.matchAll(/'([^']+)'/g)].map(([, state = '']) => state)
   expect(Object.keys(states).toSorted()).toEqual(known.toSorted())
+})
+
+test('lines of logs are asked for in LogQL, by labels that Alloy gives them', () => {
+  const alloy = readFileSync('deploy/alloy/config.alloy', 'utf8').split('// ----')
+  const labelsByJob = new Map(
+    alloy.flatMap((pipeline) => {
+      const [, job] = /job\s+= "([^"]+)"/.exec(pipeline) ?? []
+      const [, labels = ''] = /stage\.labels \{\s+values = \{([^}]*)\}/.exec(pipeline) ?? []
+      return job === undefined ? [] : [[job, [...labels.matchAll(/(\w+) =/g)].map(([, label]) => label)]]
+    }),
+  )
+  const asked = shipped.flatMap(panelsOf).filter(({ type }) => type === 'logs')
+  expect(asked.length).toBe(labelsByJob.size)
+  for (const { title, targets = [] } of asked) {
+    const { expr = '' } = targets[0] as { expr?: string }
+    const matchers: (readonly [string, string])[] = []
+    logql.parse(expr).iterate({
+      enter({ type, node }) {
+        expect(type.isError, expr).toBe(false)
+        if (type.name !== 'Matcher') return
+        const [label, value] = [node.getChild('Identifier'), node.getChild('String')]
+        matchers.push([expr.slice(label?.from, label?.to), expr.slice(value?.from, value?.to).slice(1, -1)])
+      },
+    })
+    const { job = '', ...others } = Object.fromEntries(matchers)
+    expect(labelsByJob.get(job), title).toEqual(expect.arrayContaining(Object.keys(others)))
+  }
 })
 
 describe.each(shipped.map((dashboard) => [dashboard.uid ?? '', dashboard] as const))('%s', (_, dashboard) => {
