@@ -146,6 +146,7 @@ export const connect = dashboard({
           empty: 'nothing has failed',
           unit: 'none',
           width: 12,
+          labelsOnly: true,
           expressions: [
             `max by (target, connector, task, exception_class) (${of('kafka_connect_task_failure_info')})`,
           ],
@@ -154,7 +155,7 @@ export const connect = dashboard({
             { field: 'connector', name: 'Connector' },
             { field: 'task', name: 'Task' },
             { field: 'exception_class', name: 'Exception' },
-            { field: 'Value', name: 'Open', steps: NONE_IS_GOOD },
+            { field: 'Value', name: 'Open' },
           ],
         }),
         table({
@@ -269,6 +270,7 @@ export const connect = dashboard({
           empty: 'no connector of this choice',
           unit: 'none',
           height: 10,
+          labelsOnly: true,
           expressions: [
             `max by (environment, target, connector, kind, dbms, team, business_cluster, class) (${of('kafka_connect_connector_info', ...BY_TEAM)})`,
           ],
@@ -297,7 +299,7 @@ export const connect = dashboard({
             },
             { field: 'business_cluster', name: 'Cluster' },
             { field: 'class', name: 'Class' },
-            { field: 'Value', name: 'Known', states: UP },
+            { field: 'Value', name: 'Known' },
           ],
         }),
         table({
@@ -306,6 +308,7 @@ export const connect = dashboard({
           empty: 'no connector tells its topics',
           unit: 'none',
           width: 12,
+          labelsOnly: true,
           expressions: [
             `max by (target, connector, topic, role) (${of('kafka_connect_connector_topic_info')})`,
           ],
@@ -314,7 +317,7 @@ export const connect = dashboard({
             { field: 'connector', name: 'Connector' },
             { field: 'role', name: 'Role' },
             { field: 'topic', name: 'Topic' },
-            { field: 'Value', name: 'Known', states: UP },
+            { field: 'Value', name: 'Known' },
           ],
         }),
         table({

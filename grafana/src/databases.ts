@@ -28,19 +28,6 @@ export const databases = dashboard({
     {
       title: 'In one look',
       panels: [
-        timeline({
-          title: 'Servers',
-          about: 'Whether each answers.',
-          empty: 'no database is watched',
-          states: UP,
-          width: 12,
-          height: 8,
-          queries: [
-            [`min by (target) (${of('pg_up')})`, 'PostgreSQL {{target}}'],
-            [`min by (target) (${of('clickhouse_up')})`, 'ClickHouse {{target}}'],
-            [`min by (target) (${of('starrocks_up')})`, 'StarRocks {{target}}'],
-          ],
-        }),
         stat({
           title: 'Slots that nobody reads',
           about: 'Replication slots without a reader keep WAL until the disk is full.',
@@ -98,6 +85,18 @@ export const databases = dashboard({
               `max(1 - ${of('clickhouse_disk_free_bytes')} / ${of('clickhouse_disk_bytes')} or ${of('starrocks_backend_disk_used_ratio')})`,
               '',
             ],
+          ],
+        }),
+        timeline({
+          title: 'Servers',
+          about: 'Whether each answers.',
+          empty: 'no database is watched',
+          states: UP,
+          height: 6,
+          queries: [
+            [`min by (target) (${of('pg_up')})`, 'PostgreSQL {{target}}'],
+            [`min by (target) (${of('clickhouse_up')})`, 'ClickHouse {{target}}'],
+            [`min by (target) (${of('starrocks_up')})`, 'StarRocks {{target}}'],
           ],
         }),
       ],
@@ -491,8 +490,14 @@ export const databases = dashboard({
           unit: 'cpm',
           width: 8,
           queries: [
-            [`max by (tenant) (${of('cdc_login_events_per_minute', ...BY_TENANT)})`, '{{tenant}} all'],
-            [`max by (tenant) (${of('cdc_login_failures_per_minute', ...BY_TENANT)})`, '{{tenant}} failed'],
+            [
+              `max by (target, tenant) (${of('cdc_login_events_per_minute', ...BY_TENANT)})`,
+              '{{target}} {{tenant}} all',
+            ],
+            [
+              `max by (target, tenant) (${of('cdc_login_failures_per_minute', ...BY_TENANT)})`,
+              '{{target}} {{tenant}} failed',
+            ],
           ],
         }),
         graph({
@@ -501,7 +506,12 @@ export const databases = dashboard({
           empty: 'no pack audit is configured',
           unit: 'cpm',
           width: 8,
-          queries: [[`max by (tenant) (${of('cdc_audit_events_per_minute', ...BY_TENANT)})`, '{{tenant}}']],
+          queries: [
+            [
+              `max by (target, tenant) (${of('cdc_audit_events_per_minute', ...BY_TENANT)})`,
+              '{{target}} {{tenant}}',
+            ],
+          ],
         }),
         graph({
           title: 'Cost of queries of your own',

@@ -76,7 +76,7 @@ export const exporter = dashboard({
           queries: [[`min(${own('cdc_config_last_reload_successful')})`, '']],
         }),
         stat({
-          title: "Alertmanager's Watchdog",
+          title: 'Watchdog',
           about: 'Whether it arrives at the dead-man’s switch. If not, no alert arrives anywhere.',
           empty: 'no switch',
           unit: 'none',
@@ -144,7 +144,7 @@ export const exporter = dashboard({
           width: 8,
           queries: [
             [
-              `sum by (collector, target, reason) (increase(${of('cdc_collector_failures_total')}[$__rate_interval]))`,
+              `sum by (collector, target, reason) (increase(${of('cdc_collector_failures_total')}[$__rate_interval])) > 0`,
               '{{collector}} {{target}} {{reason}}',
             ],
           ],
@@ -181,14 +181,15 @@ export const exporter = dashboard({
           about: 'What is not as expected: see docs/checks.md. An advised item fails nothing.',
           empty: 'all is as expected, or nothing was looked at yet',
           unit: 'none',
+          labelsOnly: true,
           expressions: [`max by (collector, target, check, subject, level) (${of('cdc_check_ok')} == 0)`],
           columns: [
             { field: 'collector', name: 'Collector' },
             { field: 'target', name: 'Target' },
             { field: 'check', name: 'Check' },
             { field: 'subject', name: 'Of' },
-            { field: 'level', name: 'Level' },
-            { field: 'Value', name: 'As expected', steps: ANSWERS, states: { no: 'bad', yes: 'ok' } },
+            { field: 'level', name: 'Level', meanings: { required: 'bad', advised: 'warning' } },
+            { field: 'Value', name: 'As expected' },
           ],
         }),
       ],
@@ -247,6 +248,7 @@ export const exporter = dashboard({
           unit: 'none',
           width: 8,
           height: 8,
+          namesOnly: true,
           queries: [[own('cdc_exporter_build_info'), '{{instance}} {{version}} {{nodejs_version}}']],
         }),
         logs({

@@ -59,7 +59,7 @@ export const flink = dashboard({
           queries: [[`max(${of('table:sync_errors:ratio5m', ...BY_TABLE)})`, '']],
         }),
         stat({
-          title: 'Latest table is late by',
+          title: 'Worst lag of a table',
           about: 'Age of the oldest record that the sink has not taken.',
           empty: 'no sync collector',
           unit: 's',

@@ -29,7 +29,7 @@ export const kafka = dashboard({
       title: 'In one look',
       panels: [
         stat({
-          title: 'Latest record is late by',
+          title: 'Worst lag',
           about: 'Age of the oldest record that a group has not committed, the worst of all.',
           empty: 'no group',
           unit: 's',
@@ -44,7 +44,7 @@ export const kafka = dashboard({
           queries: [[`sum(${of('group_topic:kafka_lag:tenant', ...CHOSEN)})`, '']],
         }),
         stat({
-          title: 'Groups beyond their threshold',
+          title: 'Groups behind',
           about: 'Pairs of group and topic with more lag than the configuration allows them.',
           empty: 'no group',
           unit: 'none',
@@ -59,7 +59,7 @@ export const kafka = dashboard({
         stat({
           title: 'Stalled',
           about: 'Pairs with lag whose offset has not moved for 15 minutes.',
-          empty: 'not known for 15m',
+          empty: 'known in 15 min',
           unit: 'none',
           steps: NONE_IS_GOOD,
           queries: [[`sum(${of('group_topic:kafka_stalled_lag:sum')} > bool 0)`, '']],
@@ -73,7 +73,7 @@ export const kafka = dashboard({
           queries: [[`sum(${of('kafka_consumergroup_messages_lost')})`, '']],
         }),
         stat({
-          title: 'Nearest to losing records',
+          title: 'Retention used',
           about: 'Lag as a part of what the topic keeps, of the worst pair.',
           empty: 'nothing expires',
           unit: 'percentunit',
@@ -89,7 +89,7 @@ export const kafka = dashboard({
           queries: [[`sum(${of('kafka_topic_under_replicated_partitions')})`, '']],
         }),
         stat({
-          title: 'Partitions without a leader',
+          title: 'Without a leader',
           about: 'Nobody can write to them or read them.',
           empty: 'no topic',
           unit: 'none',
@@ -103,7 +103,7 @@ export const kafka = dashboard({
       panels: [
         graph({
           title: 'Lag in seconds',
-          about: 'Age of the oldest record that a group has not committed, of the fifteen latest pairs.',
+          about: 'Age of the oldest record that a group has not committed, of the fifteen worst pairs.',
           empty: 'no group, or no topic of this choice',
           unit: 's',
           steps: LATE,
@@ -132,7 +132,12 @@ export const kafka = dashboard({
           empty: 'no topic of this choice',
           unit: 'short',
           stacked: true,
-          queries: [[`sum by (tenant) (${of('group_topic:kafka_lag:tenant', ...CHOSEN)})`, '{{tenant}}']],
+          queries: [
+            [
+              `sum by (target, tenant) (${of('group_topic:kafka_lag:tenant', ...CHOSEN)})`,
+              '{{target}} {{tenant}}',
+            ],
+          ],
         }),
         graph({
           title: 'Time until it has caught up',
@@ -148,7 +153,7 @@ export const kafka = dashboard({
         }),
         table({
           title: 'Every group and topic',
-          about: 'As they are now, the latest first.',
+          about: 'As they are now, the most late first.',
           empty: 'no group, or no topic of this choice',
           unit: 'short',
           height: 10,

@@ -31,7 +31,7 @@ export const overview = dashboard({
           drill: { title: 'The exporter and its collectors', to: 'cdc-exporter' },
         }),
         stat({
-          title: 'Connectors that failed',
+          title: 'Failed connectors',
           about: 'Connectors that have failed themselves or in a task.',
           empty: 'no connector',
           unit: 'none',
@@ -49,7 +49,7 @@ export const overview = dashboard({
           drill: { title: 'Kafka lag', to: 'cdc-kafka' },
         }),
         stat({
-          title: 'Latest record is late by',
+          title: 'Worst lag',
           about: 'Age of the oldest record that a consumer group has not committed, the worst of all.',
           empty: 'no group',
           unit: 's',
@@ -138,15 +138,16 @@ export const overview = dashboard({
       title: 'How late is it?',
       panels: [
         graph({
-          title: 'Lag in seconds, the ten latest tables',
-          about: 'Age of the oldest record that the sink has not committed, by table.',
-          empty: 'no topic that a rule gives a table',
+          title: 'Lag in seconds, the ten worst tables',
+          about:
+            'Age of the oldest record that the sink has not committed, by table where a rule reads one from the topic.',
+          empty: 'no group reads a topic',
           unit: 's',
           steps: LATE,
           queries: [
             [
-              `topk(10, max by (tenant, table) (${of('group_topic:kafka_lag_seconds:tenant', ...BY_TABLE)}))`,
-              '{{tenant}} {{table}}',
+              `topk(10, max by (target, tenant, table) (${of('group_topic:kafka_lag_seconds:tenant', ...BY_TABLE)}))`,
+              '{{target}} {{tenant}} {{table}}',
             ],
           ],
           drill: { title: 'Kafka lag', to: 'cdc-kafka' },
@@ -221,15 +222,20 @@ export const overview = dashboard({
           empty: 'no alert fires',
           unit: 'none',
           width: 12,
+          labelsOnly: true,
           expressions: [
             'max by (alertname, severity, environment, target) (ALERTS{alertstate="firing",severity!="none",environment=~"$environment"})',
           ],
           columns: [
-            { field: 'severity', name: 'Severity' },
+            {
+              field: 'severity',
+              name: 'Severity',
+              meanings: { critical: 'bad', warning: 'warning', info: 'idle' },
+            },
             { field: 'alertname', name: 'Alert' },
             { field: 'environment', name: 'Environment' },
             { field: 'target', name: 'Target' },
-            { field: 'Value', name: 'Fires', steps: NONE_IS_GOOD },
+            { field: 'Value', name: 'Fires' },
           ],
         }),
         table({

@@ -28,13 +28,19 @@ import {
   FieldColorModeId,
   type GridPos,
   MappingType,
+  SpecialValueMatch,
   ThresholdsConfigBuilder,
   ThresholdsMode,
-  type ValueMap,
+  type ValueMapping,
 } from '@grafana/grafana-foundation-sdk/dashboard'
 import { PanelBuilder as LogsBuilder } from '@grafana/grafana-foundation-sdk/logs'
 import { DataqueryBuilder as LokiQueryBuilder } from '@grafana/grafana-foundation-sdk/loki'
-import { PanelBuilder as PieBuilder, PieChartType } from '@grafana/grafana-foundation-sdk/piechart'
+import {
+  PanelBuilder as PieBuilder,
+  PieChartLegendOptionsBuilder,
+  PieChartLegendValues,
+  PieChartType,
+} from '@grafana/grafana-foundation-sdk/piechart'
 import { DataqueryBuilder, PromQueryFormat } from '@grafana/grafana-foundation-sdk/prometheus'
 import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/stat'
 import { PanelBuilder as TimelineBuilder } from '@grafana/grafana-foundation-sdk/statetimeline'
@@ -123,12 +129,21 @@ function thresholds(steps: Steps): ThresholdsConfigBuilder {
 
 const byThresholds = (): FieldColorBuilder => new FieldColorBuilder().mode(FieldColorModeId.Thresholds)
 
-function mappings(states: States): ValueMap[] {
+/** Texts and colours of states, which come as their places or as they are called. */
+function mappings(states: States, as: 'places' | 'texts' = 'places'): ValueMapping[] {
   const options = Object.entries(states).map(([text, meaning], index) => [
-    String(index),
+    as === 'places' ? String(index) : text,
     { text, color: COLOUR[meaning], index },
   ])
   return [{ type: MappingType.ValueToText, options: Object.fromEntries(options) }]
+}
+
+/** What stands where there is no value. Without it Grafana colours that text as the lowest number: well, or bad. */
+function nothing(text: string): ValueMapping {
+  return {
+    type: MappingType.SpecialValue,
+    options: { match: SpecialValueMatch.Null, result: { text, color: COLOUR.unknown, index: 99 } },
+  }
 }
 
 const reduced = (): ReduceDataOptionsBuilder =>
@@ -160,11 +175,17 @@ interface StatContent extends Content {
   /** For numbers that are states. */
   readonly states?: States
   readonly decimals?: number
+  /** Where the names tell all, and the numbers nothing. */
+  readonly namesOnly?: boolean
 }
 
-/** One number, or one for each series by its name. */
+/**
+ * One number as it is now, or one for each series by its name. The last of a range would stay for hours after its
+ * series has gone: the number of alerts that fired, the queue of a Redis that is down.
+ */
 export function stat(content: StatContent): Panel {
-  const { title, about, empty, unit, queries, drill, states, decimals, steps = NEUTRAL } = content
+  const { title, about, empty, unit, queries, drill, states, decimals, namesOnly, steps = NEUTRAL } = content
+  const named = namesOnly ? BigValueTextMode.Name : BigValueTextMode.ValueAndName
   const panel = new StatBuilder()
     .title(title)
     .description(about)
@@ -174,15 +195,13 @@ export function stat(content: StatContent): Panel {
     .thresholds(thresholds(steps))
     .colorScheme(byThresholds())
     .colorMode(BigValueColorMode.Value)
-    .graphMode(states || steps === NEUTRAL ? BigValueGraphMode.None : BigValueGraphMode.Area)
-    .textMode(
-      queries.some(([, legend]) => legend !== '') ? BigValueTextMode.ValueAndName : BigValueTextMode.Value,
-    )
+    .graphMode(BigValueGraphMode.None)
+    .textMode(queries.some(([, legend]) => legend !== '') ? named : BigValueTextMode.Value)
+    .mappings([...(states ? mappings(states) : []), nothing(empty)])
     .orientation(VizOrientation.Auto)
     .reduceOptions(reduced())
-    .targets(queries.map((one, index) => query(one, index)))
+    .targets(queries.map(instant))
   if (drill) panel.dataLinks([link(drill)])
-  if (states) panel.mappings(mappings(states))
   if (decimals !== undefined) panel.decimals(decimals)
   return sized(content.width ?? 3, content.height ?? 4, panel)
 }
@@ -288,6 +307,13 @@ export function pie(content: PieContent): Panel {
     .pieType(PieChartType.Donut)
     .displayLabels([])
     .reduceOptions(reduced())
+    .legend(
+      new PieChartLegendOptionsBuilder()
+        .showLegend(true)
+        .displayMode(LegendDisplayMode.List)
+        .placement(LegendPlacement.Bottom)
+        .values([PieChartLegendValues.Value]),
+    )
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Single).sort(SortOrder.None))
     .targets(queries.map(instant))
   for (const [state, meaning] of Object.entries(states))
@@ -302,6 +328,8 @@ interface Column {
   readonly unit?: string
   readonly steps?: Steps
   readonly states?: States
+  /** For a label: colours by its value. */
+  readonly meanings?: States
   readonly drill?: Drill
 }
 
@@ -310,17 +338,22 @@ interface TableContent extends Omit<Content, 'steps'> {
   readonly columns: readonly Column[]
   /** Name of the column that it is sorted by, the largest first. */
   readonly sort?: string
+  /** Where each row has the value 1, and its labels tell all. */
+  readonly labelsOnly?: boolean
 }
+
+/** Pixels. Grafana's own is too much for ten columns on a small screen. */
+const NARROWEST_COLUMN = 60
 
 /** Things now, a row a thing. All expressions have the same labels: those of `columns`. */
 export function table(content: TableContent): Panel {
-  const { title, about, empty, unit, expressions, columns, sort } = content
+  const { title, about, empty, unit, expressions, columns, sort, labelsOnly = false } = content
   const transformations: DataTransformerConfig[] = [
     ...(expressions.length > 1 ? [{ id: 'merge', options: {} }] : []),
     {
       id: 'organize',
       options: {
-        excludeByName: { Time: true },
+        excludeByName: { Time: true, ...(labelsOnly ? { Value: true } : {}) },
         indexByName: Object.fromEntries(columns.map(({ field }, index) => [field, index])),
         renameByName: Object.fromEntries(columns.map(({ field, name }) => [field, name])),
       },
@@ -335,6 +368,8 @@ export function table(content: TableContent): Panel {
     .thresholds(thresholds(NEUTRAL))
     .colorScheme(byThresholds())
     .cellOptions({ type: TableCellDisplayMode.Auto })
+    .mappings([nothing('–')])
+    .minWidth(NARROWEST_COLUMN)
     .transformations(transformations)
     .targets(
       expressions.map((expression, index) => instant([expression, ''], index).format(PromQueryFormat.Table)),
@@ -347,15 +382,23 @@ export function table(content: TableContent): Panel {
   return sized(content.width ?? 24, content.height ?? 8, panel)
 }
 
-function propertiesOf({ unit, steps, states, drill }: Column): DynamicConfigValue[] {
+function propertiesOf(column: Column): DynamicConfigValue[] {
+  const { unit, steps, states, meanings: texts, drill } = column
   const coloured = { id: 'custom.cellOptions', value: { type: 'color-text' } }
   return [
     ...(unit === undefined ? [] : [{ id: 'unit', value: unit }]),
     ...(steps === undefined ? [] : [{ id: 'thresholds', value: thresholds(steps).build() }]),
-    ...(states === undefined ? [] : [{ id: 'mappings', value: mappings(states) }]),
-    ...(steps === undefined && states === undefined ? [] : [coloured]),
+    ...(states === undefined ? [] : [{ id: 'mappings', value: [...mappings(states), nothing('–')] }]),
+    ...(texts === undefined ? [] : [{ id: 'mappings', value: [...mappings(texts, 'texts'), nothing('–')] }]),
+    ...(steps === undefined && states === undefined && texts === undefined ? [] : [coloured]),
+    ...(column.field.startsWith('Value') ? [{ id: 'custom.width', value: widthOf(column) }] : []),
     ...(drill === undefined ? [] : [{ id: 'links', value: [{ title: drill.title, url: urlOf(drill) }] }]),
   ]
+}
+
+/** Of a column of numbers, in pixels; those of labels share what is left. */
+function widthOf({ name, unit }: Column): number {
+  return unit === 'dateTimeFromNow' ? 150 : Math.max(90, name.length * 8 + 24)
 }
 
 /** Lines of logs from Loki. */

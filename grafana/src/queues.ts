@@ -49,7 +49,7 @@ export const queues = dashboard({
           queries: [[`max(${of('redis_queue_oldest_age_seconds')})`, '']],
         }),
         stat({
-          title: 'Redis up since',
+          title: 'Redis up for',
           about: 'How long the server that was started last has run.',
           empty: 'no Redis',
           unit: 's',

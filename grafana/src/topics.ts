@@ -1,6 +1,6 @@
 import { dashboard } from './dashboard.ts'
 import { alertsFire } from './marks.ts'
-import { NONE_IS_BEST, NONE_IS_GOOD, type Steps, UP } from './meaning.ts'
+import { NONE_IS_BEST, NONE_IS_GOOD, type Steps } from './meaning.ts'
 import { graph, stat, table } from './panels.ts'
 import { BY_TABLE, BY_TEAM, of, targetsOf } from './variables.ts'
 
@@ -158,6 +158,7 @@ export const topics = dashboard({
           about: 'Which connector writes or reads each topic, or puts its dead letters there.',
           empty: 'no connector tells its topics',
           unit: 'none',
+          labelsOnly: true,
           expressions: [
             `max by (topic, role, target, connector) (${of('kafka_connect_connector_topic_info')})`,
           ],
@@ -166,7 +167,7 @@ export const topics = dashboard({
             { field: 'role', name: 'Role' },
             { field: 'target', name: 'Target' },
             { field: 'connector', name: 'Connector' },
-            { field: 'Value', name: 'Known', states: UP },
+            { field: 'Value', name: 'Known' },
           ],
         }),
         graph({
@@ -175,7 +176,12 @@ export const topics = dashboard({
           empty: 'no topic of this choice',
           unit: 'cps',
           stacked: true,
-          queries: [[`sum by (tenant) (${ofTopics(of('topic:kafka_produced:rate5m'))})`, '{{tenant}}']],
+          queries: [
+            [
+              `sum by (target, tenant) (${ofTopics(of('topic:kafka_produced:rate5m'))})`,
+              '{{target}} {{tenant}}',
+            ],
+          ],
         }),
         graph({
           title: 'On disk by tenant',
@@ -183,7 +189,12 @@ export const topics = dashboard({
           empty: 'no topic of this choice, or a broker does not tell',
           unit: 'bytes',
           stacked: true,
-          queries: [[`sum by (tenant) (${ofTopics(of('kafka_topic_log_size_bytes'))})`, '{{tenant}}']],
+          queries: [
+            [
+              `sum by (target, tenant) (${ofTopics(of('kafka_topic_log_size_bytes'))})`,
+              '{{target}} {{tenant}}',
+            ],
+          ],
         }),
       ],
     },

@@ -49,7 +49,8 @@ async function drawStat(panel: Panel, size: Size, asked: Asked): Promise<string>
   }
   const cells = values.map((line) => {
     const name = line?.name ?? ''
-    const { text, colour } = shown(fieldOf(panel, name), line && lastOf(line))
+    const value = shown(fieldOf(panel, name), line && lastOf(line))
+    const { text, colour } = line && textMode === 'name' ? { ...value, text: name } : value
     const named = textMode === 'value_and_name' && name !== ''
     const spark = line && graphMode === 'area' && line.points.length > 1
     const height = cell.height * (spark ? 0.6 : 0.9) - (named ? NAME_HEIGHT : 0)
@@ -148,9 +149,13 @@ const NARROWEST_COLUMN = 150
 async function drawTable(panel: Panel, size: Size, asked: Asked): Promise<string> {
   const rows = await rowsOf(panel, asked)
   if (rows.length === 0) return emptyOf(panel)
-  const { renameByName = {}, indexByName = {} } =
-    panel.transformations?.find(({ id }) => id === 'organize')?.options ?? {}
+  const {
+    renameByName = {},
+    indexByName = {},
+    excludeByName = {},
+  } = panel.transformations?.find(({ id }) => id === 'organize')?.options ?? {}
   const columns = Object.keys(indexByName)
+    .filter((key) => !excludeByName[key])
     .toSorted((a, b) => indexByName[a] - indexByName[b])
     .map((key) => ({ key, field: fieldOf(panel, renameByName[key] ?? key) }))
   const [sort] = panel.options.sortBy ?? []
