@@ -130,7 +130,7 @@ export const connect = dashboard({
             { field: 'Value #B', name: 'Running' },
             { field: 'Value #C', name: 'Failed', steps: NONE_IS_GOOD },
             { field: 'Value #D', name: 'Paused or stopped' },
-            { field: 'Value #E', name: 'Failures', steps: NONE_IS_BEST },
+            { field: 'Value #E', name: 'Failures', decimals: 0, steps: NONE_IS_BEST },
           ],
           sort: 'Failed',
         }),
@@ -151,9 +151,9 @@ export const connect = dashboard({
             `max by (target, connector, task, exception_class) (${of('kafka_connect_task_failure_info')})`,
           ],
           columns: [
-            { field: 'target', name: 'Target' },
+            { field: 'target', name: 'Target', width: 90 },
             { field: 'connector', name: 'Connector' },
-            { field: 'task', name: 'Task' },
+            { field: 'task', name: 'Task', width: 60 },
             { field: 'exception_class', name: 'Exception' },
             { field: 'Value', name: 'Open' },
           ],
@@ -168,9 +168,9 @@ export const connect = dashboard({
             `max by (target, connector, task) (${of('kafka_connect_failure_open_timestamp_seconds')} * 1000)`,
           ],
           columns: [
-            { field: 'target', name: 'Target' },
+            { field: 'target', name: 'Target', width: 90 },
             { field: 'connector', name: 'Connector' },
-            { field: 'task', name: 'Task' },
+            { field: 'task', name: 'Task', width: 60 },
             { field: 'Value', name: 'Since', unit: 'dateTimeFromNow' },
           ],
           sort: 'Since',
@@ -276,7 +276,7 @@ export const connect = dashboard({
           ],
           columns: [
             { field: 'environment', name: 'Environment' },
-            { field: 'target', name: 'Target' },
+            { field: 'target', name: 'Target', width: 90 },
             {
               field: 'connector',
               name: 'Connector',
@@ -313,9 +313,9 @@ export const connect = dashboard({
             `max by (target, connector, topic, role) (${of('kafka_connect_connector_topic_info')})`,
           ],
           columns: [
-            { field: 'target', name: 'Target' },
+            { field: 'target', name: 'Target', width: 90 },
             { field: 'connector', name: 'Connector' },
-            { field: 'role', name: 'Role' },
+            { field: 'role', name: 'Role', width: 100 },
             { field: 'topic', name: 'Topic' },
             { field: 'Value', name: 'Known' },
           ],
@@ -396,6 +396,7 @@ export const connect = dashboard({
           unit: 'none',
           steps: NEUTRAL,
           width: 18,
+          namesOnly: true,
           queries: [
             [`max by (target, version) (${of('kafka_connect_worker_info')})`, '{{target}} {{version}}'],
           ],

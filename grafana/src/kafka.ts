@@ -164,7 +164,7 @@ export const kafka = dashboard({
             `max by (${PAIR}, tenant, table) (${ofTopics('kafka_consumergroup_last_commit_age_seconds')})`,
           ],
           columns: [
-            { field: 'target', name: 'Target' },
+            { field: 'target', name: 'Target', width: 110 },
             { field: 'consumergroup', name: 'Group' },
             {
               field: 'topic',

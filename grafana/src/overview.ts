@@ -230,6 +230,7 @@ export const overview = dashboard({
             {
               field: 'severity',
               name: 'Severity',
+              width: 90,
               meanings: { critical: 'bad', warning: 'warning', info: 'idle' },
             },
             { field: 'alertname', name: 'Alert' },
@@ -248,6 +249,7 @@ export const overview = dashboard({
             `min by (collector, target, environment) (${of('cdc_collector_success')})`,
             `max by (collector, target, environment) (${of('cdc_collector_last_success_timestamp_seconds')} * 1000)`,
           ],
+          sortRising: 'Answers',
           columns: [
             { field: 'environment', name: 'Environment' },
             { field: 'collector', name: 'Collector' },

@@ -330,6 +330,9 @@ interface Column {
   readonly states?: States
   /** For a label: colours by its value. */
   readonly meanings?: States
+  readonly decimals?: number
+  /** Pixels, for a label whose values are short. */
+  readonly width?: number
   readonly drill?: Drill
 }
 
@@ -338,6 +341,8 @@ interface TableContent extends Omit<Content, 'steps'> {
   readonly columns: readonly Column[]
   /** Name of the column that it is sorted by, the largest first. */
   readonly sort?: string
+  /** The same with the smallest first. */
+  readonly sortRising?: string
   /** Where each row has the value 1, and its labels tell all. */
   readonly labelsOnly?: boolean
 }
@@ -347,7 +352,7 @@ const NARROWEST_COLUMN = 60
 
 /** Things now, a row a thing. All expressions have the same labels: those of `columns`. */
 export function table(content: TableContent): Panel {
-  const { title, about, empty, unit, expressions, columns, sort, labelsOnly = false } = content
+  const { title, about, empty, unit, expressions, columns, sort, sortRising, labelsOnly = false } = content
   const transformations: DataTransformerConfig[] = [
     ...(expressions.length > 1 ? [{ id: 'merge', options: {} }] : []),
     {
@@ -378,12 +383,15 @@ export function table(content: TableContent): Panel {
     const properties = propertiesOf(column)
     if (properties.length > 0) panel.overrideByName(column.name, properties)
   }
-  if (sort !== undefined) panel.sortBy([new TableSortByFieldStateBuilder().displayName(sort).desc(true)])
+  const sorted = sort ?? sortRising
+  if (sorted !== undefined)
+    panel.sortBy([new TableSortByFieldStateBuilder().displayName(sorted).desc(sort !== undefined)])
   return sized(content.width ?? 24, content.height ?? 8, panel)
 }
 
 function propertiesOf(column: Column): DynamicConfigValue[] {
-  const { unit, steps, states, meanings: texts, drill } = column
+  const { unit, decimals, steps, states, meanings: texts, drill } = column
+  const width = column.field.startsWith('Value') ? widthOf(column) : column.width
   const coloured = { id: 'custom.cellOptions', value: { type: 'color-text' } }
   return [
     ...(unit === undefined ? [] : [{ id: 'unit', value: unit }]),
@@ -391,7 +399,8 @@ function propertiesOf(column: Column): DynamicConfigValue[] {
     ...(states === undefined ? [] : [{ id: 'mappings', value: [...mappings(states), nothing('–')] }]),
     ...(texts === undefined ? [] : [{ id: 'mappings', value: [...mappings(texts, 'texts'), nothing('–')] }]),
     ...(steps === undefined && states === undefined && texts === undefined ? [] : [coloured]),
-    ...(column.field.startsWith('Value') ? [{ id: 'custom.width', value: widthOf(column) }] : []),
+    ...(width === undefined ? [] : [{ id: 'custom.width', value: width }]),
+    ...(decimals === undefined ? [] : [{ id: 'decimals', value: decimals }]),
     ...(drill === undefined ? [] : [{ id: 'links', value: [{ title: drill.title, url: urlOf(drill) }] }]),
   ]
 }

@@ -141,7 +141,7 @@ export const topics = dashboard({
             `max by (${TOPIC}) (${ofTopics(of('topic:kafka_produced:rate5m'))})`,
           ],
           columns: [
-            { field: 'target', name: 'Target' },
+            { field: 'target', name: 'Target', width: 110 },
             { field: 'topic', name: 'Topic' },
             { field: 'tenant', name: 'Tenant' },
             { field: 'table', name: 'Table' },

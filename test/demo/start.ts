@@ -107,7 +107,12 @@ function configuration({ kafka, connect, postgres, clickhouse, redis, pm2, tenan
   return {
     defaults: { interval: '5s', timeout: '5s' },
     collectors: [
-      { kind: 'kafka', target, brokers: kafka.bootstrap },
+      {
+        kind: 'kafka',
+        target,
+        brokers: kafka.bootstrap,
+        topics: [{ match: '^erp\\.(?<tenant>[^.]+)\\.(?<table>.+)$', team: 'Finance' }],
+      },
       { kind: 'connect', target, urls: connect.url },
       { kind: 'postgresql', target, url: postgres.url('erp') },
       { kind: 'clickhouse', target, url: clickhouse.url, database: 'erp' },

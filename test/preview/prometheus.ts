@@ -46,10 +46,10 @@ export function prometheusAt(address: string): Prometheus {
       const reason = cause instanceof Error && cause.message !== '' ? cause.message : error.message
       throw new Error(`no Prometheus answers at ${address}: ${reason}`, { cause: error })
     })
-    const answer = (await response.json().catch((error) => {
-      throw new Error(`${address} is no Prometheus: it answers ${response.status}`, { cause: error })
-    })) as Answer
-    if (answer.status !== 'success') throw new Error(`${answer.error}`)
+    const answer = (await response.json().catch(() => ({}))) as Partial<Answer>
+    if (answer.status === 'error') throw new Error(answer.error)
+    if (answer.status !== 'success' || !answer.data)
+      throw new Error(`${address} is no Prometheus: it answers ${response.status}`)
     return answer.data.result.map(({ metric, value, values }) => ({
       labels: metric,
       samples: (values ?? (value ? [value] : [])).map(([at, text]) => [at, sampleValue(text)] as const),
