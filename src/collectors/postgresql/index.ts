@@ -64,6 +64,7 @@ export const postgresql = defineCollector({
     ]
     return {
       async collect(batch, signal) {
+        const started = clock.monotonic()
         await reader.together(signal, async (reader) => {
           const server = await describeServer(reader, batch, signal)
           for (const part of parts) {
@@ -76,6 +77,7 @@ export const postgresql = defineCollector({
             }
           }
         })
+        batch.add(metrics.readDuration, {}, (clock.monotonic() - started) / 1000)
         if (!pooler) return
         try {
           await collectPgbouncer(pooler, batch, AbortSignal.any([signal, AbortSignal.timeout(partTimeout)]))

@@ -5,6 +5,11 @@ import { counter, gauge } from '../../metrics/family.ts'
 
 export const up = gauge('pg_up', 'Whether PostgreSQL answered the last background run.')
 
+export const readDuration = gauge(
+  'pg_exporter_last_scrape_duration_seconds',
+  'How long reading the server took the last background run, without PgBouncer, by the clock of the daemon.',
+)
+
 export const serverInfo = gauge(
   'pg_static',
   'Version of the server, from version(), collected in the background; always 1.',

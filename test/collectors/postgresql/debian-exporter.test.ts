@@ -28,8 +28,12 @@ const OWN_SESSIONS = [
   'pg_locks_count',
 ]
 
+/** How long each of the two took. */
+const OWN_DURATION = 'pg_exporter_last_scrape_duration_seconds'
+
 const isComparable = ({ name, labels, value }: Sample): boolean =>
   !Number.isNaN(value) &&
+  name !== OWN_DURATION &&
   labels.datid !== '0' &&
   !(OWN_SESSIONS.includes(name) && labels.datname === 'postgres')
 

@@ -81,6 +81,11 @@ const value = (lines: readonly string[], series: string) => {
   return line === undefined ? undefined : Number(line.slice(series.length + 1))
 }
 
+test('how long a run took is told, from which dashboards of others take the names of servers', async () => {
+  const series = 'pg_exporter_last_scrape_duration_seconds{target="test"}'
+  expect(value(await collector.run(), series)).toBeGreaterThan(0)
+})
+
 describe('replication slots', () => {
   const LOGICAL = 'target="test",slot_name="moves",slot_type="logical"'
 
