@@ -290,7 +290,7 @@ export class Watchdog {
         heard
           ? `The last one came at ${timeOf(since)}.`
           : `None has come since the start at ${timeOf(since)}.`,
-        'Until it is back expect no alert at all, whatever fails.',
+        'Until it is back expect no alert, whatever fails, and believe no "resolved".',
         'First step: is Prometheus up, is Alertmanager up, and does its receiver "watchdog" reach this daemon? See docs/watchdog.md.',
         told,
       ].join('\n'),

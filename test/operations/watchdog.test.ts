@@ -238,19 +238,20 @@ test('a restart tells nothing twice, and tells what was left', async () => {
 })
 
 test('each Prometheus has its own switch, and feeds no other', async () => {
-  const watchdog = await begin(settings({ expect: ['jakarta', 'surabaya'], external_label: 'site' }))
+  const watchdog = await begin(settings({ expect: ['jakarta', 'surabaya <&>'], external_label: 'site' }))
   for (let minute = 0; minute < 6; minute++) {
     watchdog.received({ alertname: 'Watchdog', site: 'jakarta' })
     await pass(MINUTE)
   }
-  expect(happened).toEqual(['away surabaya 2026-01-02T03:00:00.000Z'])
+  expect(happened).toEqual(['away surabaya <&> 2026-01-02T03:00:00.000Z'])
   expect(receivers.slack.map(({ text }) => text)).toEqual([
-    expect.stringContaining('The Watchdog of Prometheus surabaya stays away'),
+    // Slack reads <…> as a link.
+    expect.stringContaining('The Watchdog of Prometheus surabaya &lt;&amp;&gt; stays away'),
   ])
-  expect(receivers.webhook[0]?.alerts[0]?.labels).toMatchObject({ site: 'surabaya' })
+  expect(receivers.webhook[0]?.alerts[0]?.labels).toMatchObject({ site: 'surabaya <&>' })
   expect(() => watchdog.received({ alertname: 'Watchdog', site: 'medan' })).toThrow('got "medan"')
   expect(() => watchdog.received({ alertname: 'Watchdog' })).toThrow(
-    'expected the external label site of jakarta, surabaya, got ""',
+    'expected the external label site of jakarta, surabaya <&>, got ""',
   )
 })
 
