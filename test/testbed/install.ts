@@ -3,6 +3,7 @@ import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:f
 import { delimiter, join } from 'node:path'
 import { installClickHouse } from './clickhouse.ts'
 import { installJars } from './java.ts'
+import { installKafkaStart } from './kafka-start.ts'
 
 /** A Debian package, and how to see without asking dpkg that what we need of it is there. */
 interface DebianPackage {
@@ -43,6 +44,7 @@ const BROWSER: readonly DebianPackage[] = [
 export async function install(): Promise<void> {
   await installPackages(PACKAGES)
   await installJars()
+  await installKafkaStart()
   await installClickHouse()
 }
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -29,6 +29,19 @@ export const javaOptions = [
   '-Xss512k',
   '-Dlog4j2.level=WARN',
 ]
+
+/** Made by `installKafkaStart`: the classes of Kafka and Connect, verified, for Java to map into its memory. */
+export const kafkaClasses = join(testbedFolder, 'kafka-start', 'classes.jsa')
+
+/** Made by it too: what the tool that formats the folder of a broker writes there, whichever broker it is. */
+export const kafkaFormat = join(testbedFolder, 'kafka-start', 'bootstrap.checkpoint')
+
+/** How Java runs the broker, Connect and Kafka's own command-line tools: all before the name of the class. */
+export function kafkaJava(): readonly string[] {
+  // With one that is not there Java would share not even its own classes.
+  const shared = existsSync(kafkaClasses) ? [`-XX:SharedArchiveFile=${kafkaClasses}`] : []
+  return [...javaOptions, ...shared, '-cp', kafkaClassPath]
+}
 
 /** Connect has the rest of the jars on its own class path; a second copy would only slow its start. */
 const PLUGIN_JARS: Readonly<Record<string, RegExp>> = {
@@ -68,7 +81,7 @@ export async function installJars(): Promise<void> {
   })
 }
 
-function pomOf(name: string): string {
+export function pomOf(name: string): string {
   return fileURLToPath(new URL(`java/${name}/pom.xml`, import.meta.url))
 }
 

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Admin, Kafka, Producer } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { kafka } from '../../../src/collectors/kafka/index.ts'
-import { javaOptions, kafkaClassPath } from '../../testbed/java.ts'
+import { kafkaJava } from '../../testbed/java.ts'
 import { patientClient } from '../../testbed/kafka-client.ts'
 import { commitOffsets } from '../../testbed/offsets.ts'
 import { type KafkaPart, startKafka } from '../../testbed/parts/kafka.ts'
@@ -70,7 +70,7 @@ async function consoleConsumer(className: string, args: readonly string[], isIn:
   const process = new TestbedProcess({
     name: 'console-consumer',
     command: 'java',
-    args: [...javaOptions, '-cp', kafkaClassPath, className, '--bootstrap-server', part.bootstrap, ...args],
+    args: [...kafkaJava(), className, '--bootstrap-server', part.bootstrap, ...args],
     logFile: join(part.folder, 'console-consumer.log'),
     ready: isIn,
   })

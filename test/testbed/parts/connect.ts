@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { javaOptions, jdbcSinkPath, kafkaClassPath, pluginPath } from '../java.ts'
+import { jdbcSinkPath, kafkaJava, pluginPath } from '../java.ts'
 import { reservePort } from '../ports.ts'
 import { PATIENCE_MS, TestbedProcess } from '../process.ts'
 import { dataFolder, type ProcessPart, processPart } from '../process-part.ts'
@@ -15,6 +15,8 @@ export interface ConnectOptions {
   readonly jdbcSink?: boolean
   /** How long a worker that has gone is waited for before others get its work: milliseconds; 0 where absent. */
   readonly rebalanceDelay?: number
+  /** Options of Java, besides those of every part. */
+  readonly java?: readonly string[]
   /** Existing folder for its log and settings; a temporary one where absent. */
   readonly folder?: string
 }
@@ -56,8 +58,9 @@ export async function startConnect(options: ConnectOptions): Promise<ConnectPart
     name: 'connect',
     command: 'java',
     args: [
-      ...javaOptions,
-      ...['-cp', kafkaClassPath, 'org.apache.kafka.connect.cli.ConnectDistributed', file],
+      ...kafkaJava(),
+      ...(options.java ?? []),
+      ...['org.apache.kafka.connect.cli.ConnectDistributed', file],
     ],
     logFile: join(data.path, 'connect.log'),
     ready: async (signal) => (await fetch(`${url}/connectors`, { signal })).ok,

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
-import { javaOptions, kafkaClassPath } from '../java.ts'
+import { kafkaClassPath, kafkaFormat, kafkaJava } from '../java.ts'
 import type { Part } from '../part.ts'
 import { reservePort } from '../ports.ts'
 import { ANSWER_MS, TestbedProcess } from '../process.ts'
@@ -72,7 +72,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaPart>
     nodes.push({ id, port: await reservePort(), controllerPort: await reservePort(), securedPorts })
   }
   const bootstrap = nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')
-  const clusterId = randomBytes(16).toString('base64url')
+  const clusterId = randomId()
   await Promise.all(nodes.map((node) => format(node, nodes, data, clusterId, options)))
   const brokers = nodes.map((node) => brokerPart(node, data, count, options))
   const all = async (action: (broker: ProcessPart) => Promise<void>) => {
@@ -119,7 +119,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaPart>
 }
 
 function java(args: readonly string[]): Promise<{ stdout: string }> {
-  return run('java', [...javaOptions, '-cp', kafkaClassPath, ...args])
+  return run('java', [...kafkaJava(), ...args])
 }
 
 function nodeFolder(id: number, data: DataFolder): string {
@@ -136,14 +136,26 @@ async function format(
 ) {
   const folder = nodeFolder(node.id, data)
   const file = join(folder, 'server.properties')
+  const logs = join(folder, 'logs')
+  const meta = join(logs, 'meta.properties')
   mkdirSync(folder, { recursive: true })
-  writeFileSync(file, properties({ ...settings(node, nodes, join(folder, 'logs'), secured), ...more }))
-  if (!existsSync(join(folder, 'logs', 'meta.properties')))
+  writeFileSync(file, properties({ ...settings(node, nodes, logs, secured), ...more }))
+  if (existsSync(meta)) return
+  if (scramUsers.length > 0 || !existsSync(kafkaFormat)) {
     await java([
       ...['kafka.tools.StorageTool', 'format', `--cluster-id=${clusterId}`, '-c', file],
       ...scramUsers.flatMap((user) => ['--add-scram', user]),
     ])
+    return
+  }
+  // As the tool does it, without another Java.
+  mkdirSync(logs, { recursive: true })
+  copyFileSync(kafkaFormat, join(logs, basename(kafkaFormat)))
+  const identity = { 'cluster.id': clusterId, 'node.id': node.id, 'directory.id': randomId() }
+  writeFileSync(meta, properties({ version: 1, ...identity }))
 }
+
+const randomId = () => randomBytes(16).toString('base64url')
 
 function settings(
   { id, port, controllerPort, securedPorts }: Node,
@@ -226,9 +238,9 @@ function brokerPart(
       name: `kafka-${id}`,
       command: 'java',
       args: [
-        ...(heap === undefined ? javaOptions : [`-Xmx${heap}`, '-Dlog4j2.level=WARN']),
+        ...(heap === undefined ? kafkaJava() : [`-Xmx${heap}`, '-Dlog4j2.level=WARN', '-cp', kafkaClassPath]),
         ...options,
-        ...['-cp', kafkaClassPath, 'kafka.Kafka', join(nodeFolder(id, data), 'server.properties')],
+        ...['kafka.Kafka', join(nodeFolder(id, data), 'server.properties')],
       ],
       logFile: join(data.path, `kafka-${id}.log`),
       ready: () => knowsBrokers(`127.0.0.1:${port}`, count),
