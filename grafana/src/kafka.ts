@@ -77,6 +77,7 @@ export const kafka = dashboard({
           about: 'Lag as a part of what the topic keeps, of the worst pair.',
           empty: 'nothing expires',
           unit: 'percentunit',
+          decimals: 1,
           steps: FILLING,
           queries: [[`max(${of('kafka_consumergroup_retention_used_ratio')})`, '']],
         }),
