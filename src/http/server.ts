@@ -59,14 +59,15 @@ export function httpServer(input: HttpInput): Server {
         return await sendPlain(response, ({ kind, target }) => wanted(kind, target))
       }
       if (!acceptsGzip(request)) return await sendPlain(response)
-      const snapshot = exposition.current
+      const { gzip, release } = exposition.readGzip()
+      response.once('close', release)
       response.writeHead(200, {
         'Content-Type': TEXT_FORMAT,
         'Content-Encoding': 'gzip',
-        'Content-Length': snapshot.gzip.length,
+        'Content-Length': gzip.length,
         Vary: 'Accept-Encoding',
       })
-      response.end(snapshot.gzip)
+      response.end(gzip)
     },
 
     '/health': (_, response) =>

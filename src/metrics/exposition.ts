@@ -1,3 +1,4 @@
+import { free } from '../memory.ts'
 import type { InstanceSeries } from './batch.ts'
 import type { Family } from './family.ts'
 import { type Block, nextVersion, type Sample } from './family-series.ts'
@@ -5,12 +6,17 @@ import { type Stretch, stitch, stretch } from './gzip.ts'
 
 /** What one scrape gets. */
 export interface Snapshot {
-  /** One gzip member. */
+  /** One gzip member; gone when there is a newer one: to send it, `Exposition.readGzip` it. */
   readonly gzip: Buffer
   /** The same, plain, in order; a later pass writes it again in place: to send it, `Exposition.read` it. */
   readonly plain: readonly Buffer[]
   readonly plainLength: number
   readonly series: number
+}
+
+export interface GzipText {
+  readonly gzip: Buffer
+  readonly release: () => void
 }
 
 export interface PlainText {
@@ -34,8 +40,10 @@ export class Exposition {
   readonly #headers = new Map<string, Block>()
   #own: Block = { bytes: Buffer.alloc(0), version: 0 }
   #pages = new Map<string, Stretch>()
-  #current: Snapshot = { gzip: stitch([]), plain: [], plainLength: 0, series: 0 }
+  #current: Snapshot = { gzip: stitch([]).gzip, plain: [], plainLength: 0, series: 0 }
   #readers = 0
+  /** How many read each gzip form. */
+  readonly #gzipReaders = new Map<Buffer, number>()
   readonly #rewrites = new Set<Rewrite>()
   #wanted = false
   #building: Promise<void> | undefined
@@ -76,6 +84,25 @@ export class Exposition {
     if (!wanted) return { plain: this.#current.plain, plainLength: this.#current.plainLength, release }
     const plain = this.#blocks(wanted).flatMap((family) => family.map((block) => block.bytes))
     return { plain, plainLength: byteLength(plain), release }
+  }
+
+  /** The newest gzip form, there until `release` is called. Waits for nothing. */
+  readGzip(): GzipText {
+    const { gzip } = this.#current
+    this.#gzipReaders.set(gzip, (this.#gzipReaders.get(gzip) ?? 0) + 1)
+    let held = true
+    const release = () => {
+      if (!held) return
+      held = false
+      const left = (this.#gzipReaders.get(gzip) ?? 0) - 1
+      if (left > 0) {
+        this.#gzipReaders.set(gzip, left)
+        return
+      }
+      this.#gzipReaders.delete(gzip)
+      if (gzip !== this.#current.gzip) free(gzip)
+    }
+    return { gzip, release }
   }
 
   #endRewrite(rewrite: Rewrite): void {
@@ -135,28 +162,35 @@ export class Exposition {
     const pages = paginate([...this.#blocks(() => true), [this.#own]])
     const known = this.#pages
     const next = new Map<string, Stretch>()
+    const fresh: Stretch[] = []
     const queue = pages.filter((page) => {
-      const stretched = known.get(page.key)
-      if (stretched) next.set(page.key, stretched)
-      return stretched === undefined
+      const before = known.get(page.key)
+      if (before) next.set(page.key, before)
+      return before === undefined
     })
     const work = async () => {
       for (let page = queue.shift(); page; page = queue.shift()) {
-        const only = page.blocks.length === 1 ? page.blocks[0]?.bytes : undefined
-        next.set(page.key, await stretch(only ?? Buffer.concat(page.blocks.map((block) => block.bytes))))
+        const made = await stretched(page)
+        next.set(page.key, made)
+        fresh.push(made)
       }
     }
     await Promise.all(Array.from({ length: PARALLEL }, work))
-    this.#pages = next
+    // From here on the stretches are parts of the new member; their own memory and the old member go.
+    const { gzip, stretches } = stitch(pages.flatMap((page) => next.get(page.key) ?? []))
+    this.#pages = new Map(pages.flatMap(({ key }, i) => (stretches[i] ? [[key, stretches[i]]] : [])))
     const plain = pages.flatMap((page) => page.blocks.map((block) => block.bytes))
     let series = 0
     for (const instance of this.#instances) series += instance.size
+    const before = this.#current.gzip
     this.#current = {
-      gzip: stitch(pages.flatMap((page) => next.get(page.key) ?? [])),
+      gzip,
       plain,
       plainLength: byteLength(plain),
       series,
     }
+    for (const { deflated } of fresh) free(deflated)
+    if (!this.#gzipReaders.has(before)) free(before)
     for (const rewrite of shown) this.#endRewrite(rewrite)
   }
 
@@ -217,6 +251,20 @@ function paginate(families: readonly (readonly Block[])[]): Page[] {
   }
   close()
   return pages
+}
+
+async function stretched({ blocks }: Page): Promise<Stretch> {
+  const [first] = blocks
+  if (first && blocks.length === 1) return await stretch(first.bytes)
+  const bytes = blocks.map((block) => block.bytes)
+  const joined = Buffer.allocUnsafeSlow(byteLength(bytes))
+  let at = 0
+  for (const part of bytes) at += part.copy(joined, at)
+  try {
+    return await stretch(joined)
+  } finally {
+    free(joined)
+  }
 }
 
 function byteLength(buffers: readonly Buffer[]): number {

@@ -3,6 +3,7 @@ import { constants, crc32, deflateRaw } from 'node:zlib'
 
 /** A stretch of a gzip member: deflated up to a byte boundary, not the last. */
 export interface Stretch {
+  /** In memory of its own, or a part of the member. */
   readonly deflated: Buffer
   /** CRC-32 and length of the bytes before deflation. */
   readonly crc: number
@@ -13,11 +14,14 @@ const deflate = promisify<Buffer, object, Buffer>(deflateRaw)
 
 /** Runs on libuv's threads. Level 1: higher ones double the time for 8 % fewer bytes. */
 export async function stretch(bytes: Buffer): Promise<Stretch> {
-  const deflated = await deflate(bytes, {
+  const made = await deflate(bytes, {
     level: 1,
     finishFlush: constants.Z_FULL_FLUSH,
     chunkSize: Math.max(1024, Math.min(65_536, bytes.length)),
   })
+  // What zlib gives lies in a chunk of its own that may be many times as large.
+  const deflated = Buffer.allocUnsafeSlow(made.length)
+  made.copy(deflated)
   return { deflated, crc: crc32(bytes), length: bytes.length }
 }
 
@@ -25,18 +29,29 @@ const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff])
 /** An empty last block. */
 const END = Buffer.from([0x03, 0x00])
 
-/** One gzip member (RFC 1952) out of stretches; several members in a row are not read by every client. */
-export function stitch(stretches: readonly Stretch[]): Buffer {
+/**
+ * One gzip member (RFC 1952) out of stretches; several members in a row are not read by every client. Gives the
+ * stretches too, as parts of the member, in memory of its own.
+ */
+export function stitch(stretches: readonly Stretch[]): { gzip: Buffer; stretches: Stretch[] } {
   let crc = 0
   let length = 0
   for (const part of stretches) {
     crc = combineCrc32(crc, part.crc, part.length)
     length += part.length
   }
-  const trailer = Buffer.alloc(8)
-  trailer.writeUInt32LE(crc, 0)
-  trailer.writeUInt32LE(length % 2 ** 32, 4)
-  return Buffer.concat([HEADER, ...stretches.map((part) => part.deflated), END, trailer])
+  const deflated = stretches.reduce((sum, part) => sum + part.deflated.length, 0)
+  const gzip = Buffer.allocUnsafeSlow(HEADER.length + deflated + END.length + 8)
+  let at = HEADER.copy(gzip)
+  const parts = stretches.map((part) => {
+    const from = at
+    at += part.deflated.copy(gzip, from)
+    return { ...part, deflated: gzip.subarray(from, at) }
+  })
+  at += END.copy(gzip, at)
+  at = gzip.writeUInt32LE(crc, at)
+  gzip.writeUInt32LE(length % 2 ** 32, at)
+  return { gzip, stretches: parts }
 }
 
 /** CRC-32's polynomial, lowest power in the highest bit, as the checksum itself is written. */

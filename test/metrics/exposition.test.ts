@@ -270,6 +270,26 @@ test('bytes that a reader holds do not change under it', async () => {
   held.release()
 })
 
+test('a gzip form that is being sent stays until it is released, then its memory is given back', async () => {
+  const exposition = new Exposition()
+  const instance = new InstanceSeries('test', [lag], { target: 't' }, 10)
+  exposition.attach(instance)
+  await run(exposition, instance, [{ group: 'a', partition: '0', value: 1 }])
+  const [held, again] = [exposition.readGzip(), exposition.readGzip()]
+  const before = gunzipSync(held.gzip).toString()
+  for (const value of [2, 3, 4]) await run(exposition, instance, [{ group: 'a', partition: '0', value }])
+  expect(gunzipSync(held.gzip).toString()).toBe(before)
+  held.release()
+  held.release()
+  expect(gunzipSync(again.gzip).toString()).toBe(before)
+  again.release()
+  expect(again.gzip).toHaveLength(0)
+
+  const newest = exposition.readGzip()
+  newest.release()
+  expect(scrape(exposition).replace(/ +/g, ' ')).toContain('partition="0"} 4')
+})
+
 test('who reads while a pass is rendered in place gets that pass, not a mixture', async () => {
   const exposition = new Exposition()
   const instance = new InstanceSeries('test', [lag], { target: 't' }, 100_000)
