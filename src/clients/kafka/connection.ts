@@ -3,6 +3,7 @@ import Connection from 'kafkajs/src/network/connection.js'
 import createSocketFactory from 'kafkajs/src/network/socketFactory.js'
 import Encoder from 'kafkajs/src/protocol/encoder.js'
 import kafkajsError from 'kafkajs/src/protocol/error.js'
+import { freeAnswer, gatherFrames } from './frames.ts'
 import { RENEW_AFTER, type Security } from './security.ts'
 import { Reader, Writer } from './wire.ts'
 
@@ -20,8 +21,11 @@ export interface Request<T> {
   readonly max: number
   /** The first version with compact lengths and tag buffers. */
   readonly flexibleFrom: number
+  /** What it gives are parts of the answer, whose memory then stays. */
+  readonly givesParts?: true
   write(writer: Writer, version: number): void
-  read(reader: Reader, version: number): T
+  /** A long answer is read in turns. */
+  read(reader: Reader, version: number): T | Promise<T>
 }
 
 const silent: Logger = {
@@ -151,7 +155,9 @@ export class BrokerConnection {
             decode: async (payload) => {
               const reader = new Reader(payload, flexible)
               reader.tags()
-              return { value: request.read(reader, apiVersion) }
+              const value = await request.read(reader, apiVersion)
+              if (!request.givesParts) freeAnswer(payload)
+              return { value }
             },
             parse: async (decoded) => decoded,
           },
@@ -212,6 +218,7 @@ function connectionTo({ host, port }: BrokerAddress, { tls, sasl }: Security, ti
     reauthenticationThreshold: Number.MIN_SAFE_INTEGER,
   })
   checkOnlyWhatWaits(connection)
+  gatherFrames(connection)
   return connection
 }
 

@@ -40,6 +40,12 @@ declare module 'kafkajs/src/network/connection.js' {
     readonly requestTimeout: number
     /** Milliseconds from authentication; 0 for no end. */
     readonly sessionLifetime: { toString(): string }
+    /** While it waits for a step of the authentication. */
+    readonly authHandlers: unknown
+    /** What came of answers that are not whole yet. */
+    chunks: Buffer[]
+    bytesBuffered: number
+    processData(chunk: Buffer): void
     connect(): Promise<boolean>
     authenticate(): Promise<void>
     isConnected(): boolean

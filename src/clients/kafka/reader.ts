@@ -1,8 +1,7 @@
+import { type CommittedOffsets, NOTHING_COMMITTED } from './committed.ts'
 import { type BrokerAddress, BrokerConnection, errorName, type Request } from './connection.ts'
 import { fetchRecords } from './records.ts'
 import {
-  type CommittedOffsets,
-  type CommittedTopic,
   DESCRIBE_LOG_DIRS,
   DESCRIBE_QUORUM,
   type DescribedGroup,
@@ -12,6 +11,7 @@ import {
   describeShareGroups,
   EARLIEST,
   GREATEST,
+  type GroupCommits,
   LATEST,
   LIST_GROUPS,
   type ListedGroup,
@@ -42,8 +42,7 @@ export interface GroupReading {
   readonly state: string | undefined
   /** Undefined where the coordinator could not tell. */
   readonly members: number | undefined
-  /** What it has committed; none for a share group, which commits nothing. */
-  readonly topics: readonly CommittedTopic[]
+  readonly committed: CommittedOffsets
 }
 
 export interface GroupsReading {
@@ -266,7 +265,7 @@ export class KafkaPass {
         ])
         for (const group of groups) {
           const { group: name, type } = group
-          const answer = type === 'share' ? { error: 0, topics: [] } : committed.get(name)
+          const answer = type === 'share' ? { error: 0, committed: NOTHING_COMMITTED } : committed.get(name)
           const isListed = listed.has(name)
           if (answer === undefined || COORDINATOR_BUSY.includes(answer.error)) {
             const cause =
@@ -275,9 +274,9 @@ export class KafkaPass {
             known.set(name, group)
           } else if (answer.error !== 0) {
             if (isListed) failed.set(name, new Error(`OffsetFetch: ${errorName(answer.error)}`))
-          } else if (isListed || answer.topics.length > 0) {
+          } else if (isListed || answer.committed.topics.length > 0) {
             const { members, state = group.state } = described.get(name) ?? {}
-            readings.push({ group: name, coordinator, type, state, members, topics: answer.topics })
+            readings.push({ group: name, coordinator, type, state, members, committed: answer.committed })
             known.set(name, group)
           }
         }
@@ -440,10 +439,7 @@ export class KafkaPass {
     return [...this.#brokers.keys()].filter((broker) => !this.failedBrokers.has(broker))
   }
 
-  async #committed(
-    coordinator: number,
-    groups: readonly KnownGroup[],
-  ): Promise<Map<string, CommittedOffsets>> {
+  async #committed(coordinator: number, groups: readonly KnownGroup[]): Promise<Map<string, GroupCommits>> {
     const connection = await this.#connect(coordinator)
     if (!connection) return new Map()
     const size = (connection.version(offsetFetch([])) ?? 0) >= 8 ? GROUPS_A_REQUEST : 1

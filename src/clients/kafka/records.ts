@@ -39,6 +39,7 @@ export function fetchRecords(
     // Below 10 a broker does not give batches that are compressed with zstd; from 13 topics have ids for names.
     max: 11,
     flexibleFrom: 12,
+    givesParts: true,
     write: (writer, version) => {
       // No replica; no wait; no least size; read_committed.
       writer.int32(-1).int32(0).int32(0).int32(totalBytes).int8(1)

@@ -1,3 +1,5 @@
+import { nextTurn, turnTimer } from '../../clock.ts'
+import { CommitsWriter, type CommittedOffsets } from './committed.ts'
 import { failOn, type Request } from './connection.ts'
 
 /** https://kafka.apache.org/protocol: the requests that kafkajs lacks, or parses in the wrong way. */
@@ -110,22 +112,15 @@ export const LIST_GROUPS: Request<ListedGroup[]> = {
   },
 }
 
-export interface CommittedOffsets {
+export interface GroupCommits {
   readonly group: string
   /** 0, or why the coordinator could not tell. */
   readonly error: number
-  readonly topics: readonly CommittedTopic[]
-}
-
-/** `offsets[i]` is what was committed for `partitions[i]`; partitions without a commit are left out. */
-export interface CommittedTopic {
-  readonly topic: string
-  readonly partitions: readonly number[]
-  readonly offsets: readonly number[]
+  readonly committed: CommittedOffsets
 }
 
 /** Everything that the groups have committed; many groups in one request. Versions below 8 take one group. */
-export function offsetFetch(groups: readonly string[]): Request<CommittedOffsets[]> {
+export function offsetFetch(groups: readonly string[]): Request<GroupCommits[]> {
   return {
     name: 'OffsetFetch',
     key: 9,
@@ -147,13 +142,12 @@ export function offsetFetch(groups: readonly string[]): Request<CommittedOffsets
       if (version >= 7) writer.boolean(false)
       writer.tags()
     },
-    read: (reader, version) => {
+    read: async (reader, version) => {
       reader.int32()
-      const readTopics = () =>
-        reader.array(() => {
-          const topic = reader.string()
-          const partitions: number[] = []
-          const offsets: number[] = []
+      const commits = new CommitsWriter()
+      const readTopics = () => {
+        reader.each(() => {
+          commits.topic(reader.string())
           reader.each(() => {
             const partition = reader.int32()
             const offset = reader.int64()
@@ -161,26 +155,28 @@ export function offsetFetch(groups: readonly string[]): Request<CommittedOffsets
             reader.skipString()
             const error = reader.int16()
             reader.tags()
-            if (error !== 0 || offset < 0) return
-            partitions.push(partition)
-            offsets.push(offset)
+            if (error === 0 && offset >= 0) commits.add(partition, offset)
           })
           reader.tags()
-          return { topic, partitions, offsets }
         })
-      if (version < 8) {
-        const topics = readTopics()
-        const error = reader.int16()
-        reader.tags()
-        return [{ group: groups[0] ?? '', error, topics }]
+        return commits.take()
       }
-      const answers = reader.array(() => {
-        const group = reader.string()
-        const topics = readTopics()
+      if (version < 8) {
+        const committed = readTopics()
         const error = reader.int16()
         reader.tags()
-        return { group, error, topics }
-      })
+        return [{ group: groups[0] ?? '', error, committed }]
+      }
+      const answers: GroupCommits[] = []
+      const isTurnOver = turnTimer()
+      for (let left = reader.length(); left > 0; left--) {
+        const group = reader.string()
+        const committed = readTopics()
+        const error = reader.int16()
+        reader.tags()
+        answers.push({ group, error, committed })
+        if (isTurnOver()) await nextTurn()
+      }
       reader.tags()
       return answers
     },

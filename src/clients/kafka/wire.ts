@@ -151,19 +151,23 @@ export class Reader {
     if (size > 0) this.#pass(size)
   }
 
-  /** A null array reads as an empty one. */
+  /** Of an array, which follows; 0 for a null one. */
+  length(): number {
+    const size = this.#flexible ? this.#uvarint() - 1 : this.int32()
+    // Each item has a byte at least: no room is made for more than there can be.
+    if (size > this.#bytes.length - this.#at) throw new RangeError('the response ends too soon')
+    return Math.max(0, size)
+  }
+
   array<T>(read: () => T): T[] {
-    const items: T[] = []
-    this.each(() => {
-      items.push(read())
-    })
+    const items = new Array<T>(this.length())
+    for (let i = 0; i < items.length; i++) items[i] = read()
     return items
   }
 
   /** Like `array`, for items that are taken note of as they are read. */
   each(read: () => void): void {
-    const size = this.#flexible ? this.#uvarint() - 1 : this.int32()
-    for (let i = 0; i < size; i++) read()
+    for (let left = this.length(); left > 0; left--) read()
   }
 
   /** Passes over a tag buffer, in flexible versions. */

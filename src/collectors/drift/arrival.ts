@@ -136,7 +136,7 @@ export function arrivalOf(
       if (!reading) return unread(kafka.group, failed)
       // What it has committed outlives a topic that was deleted.
       const there = new Set(pass.metadata.topics.map(({ name }) => name))
-      const topics = new Set(reading.topics.map(({ topic }) => topic).filter((topic) => there.has(topic)))
+      const topics = new Set(reading.committed.topics.filter((topic) => there.has(topic)))
       const behind = await behindGroup(kafka, reader, pass, topics, signal)
       return behind.values().next().value
     },
@@ -161,10 +161,7 @@ async function behindOf(
   const behind = new Map<string, Error>()
   const reading = groups[0]
   const committed = new Map(
-    reading?.topics.map(({ topic, partitions, offsets }) => [
-      topic,
-      new Map(partitions.map((partition, i) => [partition, offsets[i]])),
-    ]),
+    reading?.committed.topics.map((topic, index) => [topic, new Map(reading.committed.of(index))]),
   )
   for (const topic of topics) {
     const end = ends.get(topic)

@@ -65,10 +65,10 @@ export const kafka = defineCollector({
 
         writeCluster(batch, reading, quorum)
         await writeTopics(batch, reading, chosen, settings)
-        const doubtful = await writeGroups(batch, reading, memory, chosen, settings, clock)
+        await writeGroups(batch, reading, memory, chosen, settings, clock)
         await deadLetters.collect(batch, reading, chosen.topic, clock.now())
         // Asked for now, known in the next pass: what is written above is an estimate until then.
-        await memory.times.refine(pass, doubtful, clock.now())
+        await memory.times.refine(pass, clock.now())
       },
       health: healthOf,
       stop: async () => reader.close(),
@@ -113,25 +113,29 @@ async function takeNote(
 ): Promise<Position[]> {
   times.begin(pass.metadata, ends)
   const isTurnOver = turnTimer()
-  for (const { topics } of groups.groups) {
-    for (const { topic: name, partitions } of topics) {
+  for (const { committed } of groups.groups) {
+    // By index here and below: what makes a hundred thousand steps is no place for an iterator's objects.
+    for (let t = 0; t < committed.topics.length; t++) {
+      const name = committed.topics[t] ?? ''
       const topic = times.topic(name)
       if (!topic) continue
       topic.compacted = retentions.of(name).compacted
-      // By index here and below: what makes a hundred thousand steps is no place for an iterator's objects.
-      for (let i = 0; i < partitions.length; i++) trackedLine(topic, partitions[i] ?? 0)
+      for (let i = committed.from(t); i < committed.to(t); i++) {
+        trackedLine(topic, committed.partitions[i] ?? 0)
+      }
     }
     if (isTurnOver()) await nextTurn()
   }
   times.sample(ends, now)
   const unknown: Position[] = []
-  for (const { topics } of groups.groups) {
-    for (const { topic: name, partitions, offsets } of topics) {
+  for (const { committed } of groups.groups) {
+    for (let t = 0; t < committed.topics.length; t++) {
+      const name = committed.topics[t] ?? ''
       const topic = times.topic(name)
       const topicStarts = starts.get(name)
-      for (let i = 0; topic && i < partitions.length; i++) {
-        const partition = partitions[i] ?? 0
-        const offset = Math.max(offsets[i] ?? 0, topicStarts?.[partition] || 0)
+      for (let i = committed.from(t); topic && i < committed.to(t); i++) {
+        const partition = committed.partitions[i] ?? 0
+        const offset = Math.max(committed.offsets[i] ?? 0, topicStarts?.[partition] || 0)
         if (topic.lines[partition]?.isBefore(offset)) unknown.push({ topic, partition, offset })
       }
     }
@@ -270,26 +274,24 @@ async function writeGroups(
   chosen: Selection,
   settings: KafkaSettings,
   clock: Clock,
-): Promise<Position[]> {
+): Promise<void> {
   const isTurnOver = turnTimer()
-  const doubtful: Position[] = []
   const now = clock.now()
   const leaderBytes = bytesByPartition(reading)
   for (const [consumergroup, cause] of reading.groups.failed) batch.partFailed({ consumergroup }, cause)
   memory.commits.begin()
   for (const group of reading.groups.groups) {
     writeGroup(batch, group)
-    for (const committed of group.topics) {
-      const topic = memory.times.topic(committed.topic)
+    for (let t = 0; t < group.committed.topics.length; t++) {
+      const topic = memory.times.topic(group.committed.topics[t] ?? '')
       // A topic that is gone, or not wanted.
       if (!topic) continue
-      writeGroupTopic(batch, group.group, topic, committed, {
+      writeGroupTopic(batch, group, t, topic, {
         reading,
         memory,
         now,
         leaderBytes,
         isPartitionWanted: settings.granularity === 'partition',
-        doubtful,
       })
       const labels = { consumergroup: group.group, topic: topic.name }
       batch.add(metrics.groupLagThreshold, labels, chosen.about(topic.name).lagThreshold)
@@ -298,7 +300,6 @@ async function writeGroups(
   }
   memory.commits.end(reading.groups.failed.keys())
   batch.add(metrics.groupLagClamped, {}, memory.clamped)
-  return doubtful
 }
 
 function writeGroup(
@@ -320,9 +321,10 @@ function writeGroup(
 
 function writeGroupTopic(
   batch: SampleBatch,
-  consumergroup: string,
+  { group: consumergroup, committed }: GroupReading,
+  /** Its place in what the group has committed. */
+  index: number,
   topic: TrackedTopic,
-  { partitions, offsets }: GroupReading['topics'][number],
   from: {
     readonly reading: Reading
     readonly memory: Memory
@@ -331,8 +333,6 @@ function writeGroupTopic(
     /** By topic, then by partition. */
     readonly leaderBytes: ReadonlyMap<string, readonly number[]>
     readonly isPartitionWanted: boolean
-    /** Takes the positions whose age is not known well enough. */
-    readonly doubtful: Position[]
   },
 ): void {
   const { reading, memory, now } = from
@@ -350,9 +350,9 @@ function writeGroupTopic(
   let used = 0
   // One object for all: an object for each would be most of what a pass throws away.
   const pair = { consumergroup, topic: topic.name, partition: '' }
-  for (let i = 0; i < partitions.length; i++) {
-    const partition = partitions[i] ?? 0
-    const offset = offsets[i] ?? 0
+  for (let i = committed.from(index); i < committed.to(index); i++) {
+    const partition = committed.partitions[i] ?? 0
+    const offset = committed.offsets[i] ?? 0
     const start = starts?.[partition] ?? Number.NaN
     const end = ends?.[partition] ?? Number.NaN
     if (offset > end) memory.clamped++
@@ -366,10 +366,8 @@ function writeGroupTopic(
     if (lag > 0) {
       // Below the start of the log the first record to be read is the oldest that there is.
       const position = Math.max(offset, start || 0)
-      const line = topic.lines[partition]
-      const time = line?.readTime(position, now, topic.compacted) ?? Number.NaN
+      const time = topic.lines[partition]?.readTime(position, now, topic.compacted) ?? Number.NaN
       age = Math.max(0, Math.round(now - time)) / 1000
-      if (line && line.doubt > 1) from.doubtful.push({ topic, partition, offset: position })
     }
     worst = Math.max(worst, Number.isNaN(lag) ? lag : age)
     if (doesDelete && lag > 0) {

@@ -103,24 +103,29 @@ export class RecordTimes {
       ),
     ])
     for (let round = 0; round < FIRST_ROUNDS; round++) {
-      if (!(await this.refine(pass, positions, now))) return
+      for (const { topic, partition, offset } of positions) {
+        topic.lines[partition]?.readTime(offset, now, topic.compacted)
+      }
+      if (!(await this.refine(pass, now))) return
     }
   }
 
-  /** One question for each partition where a position is not known well enough; false when there was none. */
-  async refine(pass: KafkaPass, positions: Iterable<Position>, now: number): Promise<boolean> {
-    const questions = new Map<Timeline, Question & { readonly doubt: number }>()
-    for (const { topic, partition, offset } of positions) {
-      const line = topic.lines[partition]
-      const leader = topic.leaders[partition] ?? -1
-      if (!line || leader < 0) continue
-      const question = line.question(offset, now, topic.compacted)
-      if (!question || question.doubt <= (questions.get(line)?.doubt ?? 0)) continue
-      if (questions.size >= MOST_QUESTIONS && !questions.has(line)) continue
-      questions.set(line, { topic: topic.name, partition, leader, ...question })
+  /**
+   * One question for each partition of which a time was read that is not known well enough; false when there was
+   * none.
+   */
+  async refine(pass: KafkaPass, now: number): Promise<boolean> {
+    const questions: Question[] = []
+    for (const { name, lines, leaders, compacted } of this.#topics.values()) {
+      for (let partition = 0; partition < lines.length && questions.length < MOST_QUESTIONS; partition++) {
+        const leader = leaders[partition] ?? -1
+        if (leader < 0) continue
+        const timestamp = lines[partition]?.question(now, compacted)
+        if (timestamp !== undefined) questions.push({ topic: name, partition, leader, timestamp })
+      }
     }
-    if (questions.size === 0) return false
-    await this.#ask(pass, [...questions.values()], now)
+    if (questions.length === 0) return false
+    await this.#ask(pass, questions, now)
     return true
   }
 

@@ -17,11 +17,9 @@ export class Timeline {
   #exact: Uint8Array
   #skewed = false
   #askMiddle = false
-  // What the last look found.
-  #time = 0
-  #earliest = 0
-  #latest = 0
-  #doubt = 0
+  /** Of all looks since the last question, the offset whose time is least known. */
+  #worst = Number.NaN
+  #worstDoubt = 1
 
   constructor() {
     this.#offsets = new Float64Array(FIRST_CAPACITY)
@@ -86,26 +84,26 @@ export class Timeline {
   }
 
   /**
-   * The timestamp to ask the broker for, so that the time of `offset` is known better; undefined when it is
-   * known well enough, or cannot be. Each answer at least halves what is open. `doubt` grows with the width
-   * of what is open for its age.
+   * The timestamp to ask the broker for, so that the least known of the times that were read since the last
+   * question is known better; undefined when all are known well enough, or cannot be. Each answer at least halves
+   * what is open.
    */
-  question(
-    offset: number,
-    now: number,
-    compacted: boolean,
-  ): { readonly timestamp: number; readonly doubt: number } | undefined {
-    const time = this.readTime(offset, now, compacted)
-    const doubt = this.doubt
-    if (Number.isNaN(time) || doubt <= 1) return undefined
+  question(now: number, compacted: boolean): number | undefined {
+    const offset = this.#worst
+    if (Number.isNaN(offset)) return undefined
+    this.#worst = Number.NaN
+    this.#worstDoubt = 1
+    if (this.#skewed || !this.#look(offset, compacted)) return undefined
+    const doubt = doubtAt(now)
+    if (doubt <= 1) return undefined
     // Any record: the oldest that there still is.
-    if (doubt === Infinity) return { timestamp: 1, doubt }
-    const earliest = this.#earliest
-    const latest = this.#latest
+    if (doubt === Infinity) return 1
+    const earliest = found[EARLIEST] ?? 0
+    const latest = found[LATEST] ?? 0
     // In turn, after each answer: the middle halves the bracket; just past its start finds the next record, however far it is.
     const before = this.#before[this.#firstAfter(offset)] ?? latest
     const middle = (earliest + Math.min(before, latest)) / 2
-    return { timestamp: Math.floor(this.#askMiddle ? middle : earliest + 1), doubt }
+    return Math.floor(this.#askMiddle ? middle : earliest + 1)
   }
 
   /**
@@ -115,26 +113,22 @@ export class Timeline {
    */
   timeOf(offset: number, compacted: boolean): Estimate | undefined {
     if (!this.#look(offset, compacted)) return undefined
-    const earliest = Number.isNaN(this.#earliest) ? undefined : this.#earliest
-    return { time: this.#time, earliest, latest: this.#latest }
+    const [time = 0, earliest = 0, latest = 0] = found
+    return { time, earliest: Number.isNaN(earliest) ? undefined : earliest, latest }
   }
 
   /**
-   * The same time alone, NaN where there is none, and `doubt` about it: above 1 a question would help. Makes
-   * no object: it is asked for every pair of group and partition in every pass.
+   * The same time alone, NaN where there is none; where it is not known well enough, `question` will ask for it. Makes
+   * no object: it is read for every pair of group and partition in every pass.
    */
   readTime(offset: number, now: number, compacted: boolean): number {
-    this.#doubt = 0
     if (!this.#look(offset, compacted)) return Number.NaN
-    this.#doubt = Number.isNaN(this.#earliest)
-      ? Infinity
-      : (this.#latest - this.#earliest) / Math.max(WIDEST, (now - this.#time) * WIDEST_SHARE)
-    return this.#time
-  }
-
-  /** Of the last `readTime`: how wide its bracket is for its age; never above 1 where no question helps. */
-  get doubt(): number {
-    return this.#skewed ? 0 : this.#doubt
+    const doubt = doubtAt(now)
+    if (doubt > this.#worstDoubt) {
+      this.#worst = offset
+      this.#worstDoubt = doubt
+    }
+    return found[TIME] ?? Number.NaN
   }
 
   /** Whether nothing is known of when the record at `offset` was written, but that it is older than all known. */
@@ -142,7 +136,7 @@ export class Timeline {
     return !this.#skewed && this.#count > 0 && offset < (this.#offsets[0] ?? 0)
   }
 
-  /** Puts what is known of the record into the fields; false where there is none. */
+  /** Puts what is known of the record into `found`; false where there is none. */
   #look(offset: number, compacted: boolean): boolean {
     const above = this.#firstAfter(offset)
     if (above >= this.#count) return false
@@ -150,31 +144,31 @@ export class Timeline {
     // In a gap that compaction left, the next record is the one after the gap.
     const latest = compacted && this.#exact[above] ? (this.#at[above] ?? 0) : before
     const lower = above - 1
-    this.#latest = latest
+    found[LATEST] = latest
     if (lower < 0) {
-      this.#time = latest
-      this.#earliest = Number.NaN
+      found[TIME] = latest
+      found[EARLIEST] = Number.NaN
       return true
     }
     const earliest = this.#at[lower] ?? 0
     const isExact = this.#exact[lower] === 1
     const from = this.#offsets[lower] ?? 0
-    this.#earliest = earliest
+    found[EARLIEST] = earliest
     if (isExact && from === offset) {
-      this.#time = earliest
-      this.#latest = earliest
+      found[TIME] = earliest
+      found[LATEST] = earliest
     } else if (latest > before && before - earliest <= 1) {
       // Nothing was written between the two.
-      this.#time = latest
-      this.#earliest = latest
+      found[TIME] = latest
+      found[EARLIEST] = latest
     } else if (latest <= earliest) {
-      this.#time = earliest
-      this.#latest = earliest
+      found[TIME] = earliest
+      found[LATEST] = earliest
     } else {
       const first = isExact ? from : from - 1
       const last = (this.#offsets[above] ?? 0) - 1
       const share = last <= first ? 1 : (offset - first) / (last - first)
-      this.#time = earliest + share * (latest - earliest)
+      found[TIME] = earliest + share * (latest - earliest)
     }
     return true
   }
@@ -252,6 +246,20 @@ export class Timeline {
     exact.set(this.#exact)
     this.#exact = exact
   }
+}
+
+/** What the last look found; not in fields, where each number would be an object of its own. */
+const found = new Float64Array(3)
+const TIME = 0
+/** NaN below all that is known. */
+const EARLIEST = 1
+const LATEST = 2
+
+/** How wide the bracket that was found is for its age: above 1 a question would help. */
+function doubtAt(now: number): number {
+  const earliest = found[EARLIEST] ?? 0
+  if (Number.isNaN(earliest)) return Infinity
+  return ((found[LATEST] ?? 0) - earliest) / Math.max(WIDEST, (now - (found[TIME] ?? 0)) * WIDEST_SHARE)
 }
 
 function widened(from: Float64Array, capacity: number): Float64Array {

@@ -153,7 +153,7 @@ function checkGroups(
       source,
     )
   }
-  const read = new Set(groups.flatMap((group) => group.topics.map(({ topic }) => topic)))
+  const read = new Set(groups.flatMap(({ committed }) => committed.topics))
   if (topics.length === 0 || read.size === 0) return
   const unread = topics.filter((topic) => !read.has(topic))
   report.add(

@@ -384,8 +384,8 @@ class Sync {
       topics.filter(({ isDeadLetters }) => !isDeadLetters).map((topic) => [topic.name, topic]),
     )
     const worst = new Map<string, NamedTable & { seconds: number }>()
-    for (const { group, topics: read } of groups.groups) {
-      for (const { topic: name } of read) {
+    for (const { group, committed } of groups.groups) {
+      for (const name of committed.topics) {
         const topic = followed.get(name)
         if (!topic) continue
         const { tenant, table } = topic
@@ -416,12 +416,11 @@ function addFailed(table: Table, type: string, more: number): void {
 /** By topic, then by partition: the least that a group has committed. */
 function slowest({ groups }: GroupsReading): Map<string, (Committed | undefined)[]> {
   const least = new Map<string, (Committed | undefined)[]>()
-  for (const { group, topics } of groups) {
-    for (const { topic, partitions, offsets } of topics) {
+  for (const { group, committed } of groups) {
+    for (const [index, topic] of committed.topics.entries()) {
       const list = least.get(topic) ?? []
       least.set(topic, list)
-      for (const [i, partition] of partitions.entries()) {
-        const offset = offsets[i] ?? 0
+      for (const [partition, offset] of committed.of(index)) {
         if (offset < (list[partition]?.offset ?? Number.POSITIVE_INFINITY))
           list[partition] = { group, offset }
       }

@@ -35,7 +35,8 @@ function settle(
   compacted = false,
 ): number {
   for (let round = 0; round < rounds; round++) {
-    const question = line.question(offset, now, compacted)?.timestamp
+    line.readTime(offset, now, compacted)
+    const question = line.question(now, compacted)
     if (question === undefined) return round
     const answer = ask(log, question, now)
     if (answer) line.learn(answer.offset, answer.timestamp, question, now)
@@ -80,7 +81,8 @@ test('caught up: no estimate, and nothing to ask', () => {
   const line = new Timeline()
   line.sample(10, START)
   expect(line.timeOf(10, false)).toBeUndefined()
-  expect(line.question(10, START, false)).toBeUndefined()
+  line.readTime(10, START, false)
+  expect(line.question(START, false)).toBeUndefined()
   expect(line.timeOf(9, false)).toEqual({ time: START, earliest: undefined, latest: START })
 })
 
@@ -96,7 +98,8 @@ test('sampled while it ran: within one interval, without a question', () => {
     const recent = last - truth(log, offset) < 20 * MINUTE
     if (recent) {
       expect(Math.abs((estimate?.time ?? 0) - truth(log, offset))).toBeLessThanOrEqual(interval)
-      expect(line.question(offset, last, false)).toBeUndefined()
+      line.readTime(offset, last, false)
+      expect(line.question(last, false)).toBeUndefined()
     }
   }
 })
@@ -128,7 +131,8 @@ describe('clocks that are wrong', () => {
     line.sample(200, START + 2 * MINUTE)
     line.learn(150, START - DAY, START - DAY, START + 2 * MINUTE)
     expect(line.skewed).toBe(true)
-    expect(line.question(150, START + 2 * MINUTE, false)).toBeUndefined()
+    line.readTime(150, START + 2 * MINUTE, false)
+    expect(line.question(START + 2 * MINUTE, false)).toBeUndefined()
     const estimate = line.timeOf(150, false)
     expect(estimate?.time).toBeGreaterThanOrEqual(START + MINUTE)
     expect(estimate?.time).toBeLessThanOrEqual(START + 2 * MINUTE)
