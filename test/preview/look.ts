@@ -54,5 +54,20 @@ export function complaintsOf(dashboard: Dashboard, page: Page, { png, panels, cu
     if (seen?.title !== title) complaints.push(`${title}: the title is ${seen?.title}`)
     if (seen?.text === '') complaints.push(`${title}: it is empty`)
   }
+  const all = Object.values(panels)
+  for (const [index, one] of all.entries()) {
+    if (one.left < 0 || one.left + one.width > WIDTH) complaints.push(`${one.title}: it is beyond the edge`)
+    for (const other of all.slice(index + 1))
+      if (overlap(one, other)) complaints.push(`${one.title}: it overlaps ${other.title}`)
+  }
   return complaints.map((complaint) => `${dashboard.uid}: ${complaint}`)
+}
+
+function overlap(one: SeenPanel, other: SeenPanel): boolean {
+  return (
+    one.left < other.left + other.width &&
+    other.left < one.left + one.width &&
+    one.top < other.top + other.height &&
+    other.top < one.top + one.height
+  )
 }
