@@ -19,7 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
     /^config\/(clickhouse|declared|fields|kafka|query|secret|tls)$/,
   ],
   collection: [/^metrics\//],
-  metrics: [],
+  metrics: [/^memory$/],
   http: [
     /^metrics\/exposition$/,
     /^collection\/(checks|collector|health|instance)$/,
@@ -31,7 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
     /^config\/(fields|secret|tokens|watchdog)$/,
     /^collection\/(collector|schedule)$/,
   ],
-  clients: [],
+  clients: [/^memory$/],
   // The kinds arrive as a parameter.
   config: [
     /^collection\/(collector|run-metrics|schedule)$/,
@@ -39,6 +39,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   ],
   clock: [],
   log: [],
+  memory: [],
   'log-file': [/^config\/load$/],
   types: [],
 }
