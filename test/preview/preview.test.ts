@@ -14,15 +14,19 @@ import { waitFor } from '../testbed/process.ts'
 import { filledInForAll, stepOf } from './fill-in.ts'
 import { complaintsOf, lookAt, type Seen } from './look.ts'
 import { pageOf } from './page.ts'
-import { prometheusAt } from './prometheus.ts'
+import { prometheusAt, type TimeRange } from './prometheus.ts'
 import { written } from './units.ts'
 
 const WAITING = 1_234
+/** Seconds, of a range of ten minutes. */
+const STEP = 15
 
 const folder = temporaryFolder('preview-test')
 let redis: RedisPart
 let daemon: Daemon
 let prometheus: PrometheusPart
+/** What has been: whatever happens to scrapes on a busy machine, it does not change any more. */
+let range: TimeRange
 
 beforeAll(async () => {
   redis = await startRedis()
@@ -47,8 +51,12 @@ beforeAll(async () => {
       ],
     },
   })
-  await waitFor('Prometheus to have the queue', async () => {
-    return (await prometheus.query(`redis_queue_length == ${WAITING}`)).length === 1
+  await waitFor('Prometheus to have the queue at the end of a step', async () => {
+    const end = Math.floor(Date.now() / 1000 / STEP) * STEP
+    const { instant } = prometheusAt(prometheus.url)
+    const read = await instant(`redis_queue_length == ${WAITING} and on () cdc_collector_success == 1`, end)
+    range = { from: end - 600, to: end }
+    return read.length === 1
   })
 })
 afterAll(async () => {
@@ -67,12 +75,10 @@ function drawn(uid: string) {
   return picture
 }
 
-/** Until a little later than now, so that steps fall on what there is since a second. */
 async function draw(uid: string) {
   const dashboard = shipped.find((each) => each.uid === uid)
   if (!dashboard) throw new Error(`there is no dashboard ${uid}`)
-  const now = Math.floor(Date.now() / 1000)
-  const page = await pageOf(dashboard, prometheusAt(prometheus.url), { from: now - 540, to: now + 60 })
+  const page = await pageOf(dashboard, prometheusAt(prometheus.url), range)
   return { dashboard, page, seen: await lookAt(page, join(folder.path, `${uid}.png`)) }
 }
 
@@ -108,8 +114,7 @@ test('what is wrong with a picture is found', async () => {
   if (!broken || !stat?.gridPos || !graph) throw new Error('there is no overview')
   stat.title = 'A title that nobody can read in so narrow a panel'
   graph.targets = [{ ...graph.targets?.[0], expr: 'sum(' } as never]
-  const now = Math.floor(Date.now() / 1000)
-  const page = await pageOf(broken, prometheusAt(prometheus.url), { from: now - 600, to: now })
+  const page = await pageOf(broken, prometheusAt(prometheus.url), range)
   const seen = await lookAt(page, join(folder.path, 'broken.png'))
   stat.gridPos.x += 1
   expect(complaintsOf(broken, page, seen)).toEqual([
