@@ -56,8 +56,19 @@ export function labelValuesOf({ query }: VariableModel): { series: string; label
 
 /** The expression that Grafana would send: times filled in, and each variable by its choice, or all where none is given. */
 export function filledIn(expression: string, choices: Readonly<Record<string, string>> = {}): string {
-  return expression
-    .replaceAll('$__rate_interval', '4m')
-    .replaceAll('$__range', '1h')
-    .replaceAll(/\$(\w+)/g, (_, name: string) => choices[name] ?? '.*')
+  return expression.replaceAll(
+    /\$(\w+)|\$\{(\w+)(?::\w+)?\}|\[\[(\w+)(?::\w+)?\]\]/g,
+    (_, plain: string | undefined, braced: string | undefined, old: string | undefined) => {
+      const name = plain ?? braced ?? old ?? ''
+      return TIMES[name] ?? choices[name] ?? '.*'
+    },
+  )
+}
+
+const TIMES: Readonly<Record<string, string>> = {
+  __rate_interval: '4m',
+  __interval: '1m',
+  __interval_ms: '60000',
+  __range: '1h',
+  __range_s: '3600',
 }

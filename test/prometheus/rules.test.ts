@@ -4,9 +4,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { readExposition } from '../testbed/exposition-text.ts'
-import { temporaryFolder } from '../testbed/part.ts'
-import { reservePort } from '../testbed/ports.ts'
-import { TestbedProcess } from '../testbed/process.ts'
+import { type NodeExporterPart, startNodeExporter } from '../testbed/parts/node-exporter.ts'
 import {
   COMMON_LABELS,
   type DeclaredSeries,
@@ -217,27 +215,14 @@ describe('series', () => {
 })
 
 describe('node_exporter', () => {
-  const data = temporaryFolder('node-exporter')
-  let exporter: TestbedProcess
-  let url: string
+  let exporter: NodeExporterPart
   beforeAll(async () => {
-    url = `http://127.0.0.1:${await reservePort()}`
-    exporter = new TestbedProcess({
-      name: 'prometheus-node-exporter',
-      command: 'prometheus-node-exporter',
-      args: [`--web.listen-address=${new URL(url).host}`],
-      logFile: `${data.path}/node-exporter.log`,
-      ready: async (signal) => (await fetch(url, { signal })).ok,
-    })
-    await exporter.start()
+    exporter = await startNodeExporter()
   })
-  afterAll(async () => {
-    await exporter?.stop()
-    data.remove()
-  })
+  afterAll(() => exporter?.remove())
 
   test('gives the series that the rules take from it', async () => {
-    const { samples } = readExposition(await (await fetch(`${url}/metrics`)).text())
+    const { samples } = readExposition(await (await fetch(`${exporter.url}/metrics`)).text())
     const wanted = [...savedSeries('other-series.txt')].filter(([name]) => name.startsWith('node_'))
     expect(wanted.length).toBeGreaterThan(3)
     for (const [name, labels] of wanted) {

@@ -28,10 +28,16 @@ interface PrometheusTarget {
   readonly lastError: string
 }
 
-export interface PrometheusPart extends ProcessPart {
+/** What a Prometheus is asked over HTTP. */
+export interface PrometheusApi {
   readonly url: string
-  /** An instant query, now. Rejects with Prometheus's own message, and where the answer is no vector. */
+  /** An instant query, now; a scalar is one sample. Rejects with Prometheus's own message, and where the answer is another. */
   query(expression: string): Promise<PrometheusSample[]>
+  /** The values that a label has, in the series that match a selector or in all. */
+  labelValues(label: string, selector?: string): Promise<string[]>
+}
+
+export interface PrometheusPart extends ProcessPart, PrometheusApi {
   /** The active targets. */
   targets(): Promise<PrometheusTarget[]>
 }
@@ -56,19 +62,7 @@ export async function startPrometheus({ folder, config }: PrometheusOptions): Pr
   const part = await startProcessPart(process, data)
   return {
     ...part,
-    url,
-    async query(expression) {
-      const { resultType, result } = await get<VectorAnswer>(
-        `${url}/api/v1/query?query=${encodeURIComponent(expression)}`,
-      )
-      if (resultType !== 'vector')
-        throw new Error(`prometheus: ${expression} is a ${resultType}, not a vector`)
-      return result.map(({ metric, value: [timestamp, value] }) => ({
-        labels: metric,
-        value: sampleValue(value),
-        timestamp,
-      }))
-    },
+    ...prometheusApi(url),
     async targets() {
       const { activeTargets } = await get<{ activeTargets: PrometheusTarget[] }>(
         `${url}/api/v1/targets?state=active`,
@@ -83,13 +77,46 @@ export async function startPrometheus({ folder, config }: PrometheusOptions): Pr
   }
 }
 
+/** Of a Prometheus that runs. */
+export function prometheusApi(url: string): PrometheusApi {
+  return {
+    url,
+    async query(expression) {
+      const { resultType, result } = await get<VectorAnswer | ScalarAnswer>(
+        `${url}/api/v1/query?query=${encodeURIComponent(expression)}`,
+      )
+      if (resultType === 'scalar') return [sampleOf({}, result)]
+      if (resultType !== 'vector')
+        throw new Error(`prometheus: ${expression} is a ${resultType}, not a vector`)
+      return result.map(({ metric, value }) => sampleOf(metric, value))
+    },
+    async labelValues(label, selector) {
+      const match = selector === undefined ? '' : `?match[]=${encodeURIComponent(selector)}`
+      return await get<string[]>(`${url}/api/v1/label/${label}/values${match}`)
+    },
+  }
+}
+
+type Value = readonly [timestamp: number, value: string]
+
 interface VectorAnswer {
-  readonly resultType: string
+  readonly resultType: 'vector'
   readonly result: readonly {
     readonly metric: Readonly<Record<string, string>>
-    readonly value: readonly [number, string]
+    readonly value: Value
   }[]
 }
+
+interface ScalarAnswer {
+  readonly resultType: 'scalar'
+  readonly result: Value
+}
+
+const sampleOf = (labels: Readonly<Record<string, string>>, [timestamp, value]: Value): PrometheusSample => ({
+  labels,
+  value: sampleValue(value),
+  timestamp,
+})
 
 async function get<Data>(address: string): Promise<Data> {
   const response = await fetch(address, { signal: AbortSignal.timeout(60_000) })
