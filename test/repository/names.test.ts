@@ -1,136 +1,24 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { text } from 'node:stream/consumers'
-import { createClient } from '@clickhouse/client'
-import pg from 'pg'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { collectorKinds } from '../../src/collectors/index.ts'
-import { type Daemon, startDaemon } from '../commands/daemon.ts'
-import { needlessReasons, withoutData } from '../grafana/in-prometheus.ts'
-import { folder } from '../prometheus/rule-files.ts'
-import { type FlinkPart, startFlink } from '../testbed/parts/flink.ts'
-import { type PrometheusPart, startPrometheus } from '../testbed/parts/prometheus.ts'
-import { type StarrocksPart, startStarrocks } from '../testbed/parts/starrocks.ts'
-import { etlApp, type Pipeline, startPipeline } from '../testbed/pipeline.ts'
+import type { Daemon } from '../commands/daemon.ts'
+import { liveDashboards, needlessReasons } from '../grafana/in-prometheus.ts'
+import { offered } from '../grafana/offered.ts'
 import { waitFor } from '../testbed/process.ts'
 import { keptNames } from './kept-names.ts'
+import { startWholePipeline, type WholePipeline } from './whole-pipeline.ts'
 
-let pipeline: Pipeline
-let flink: FlinkPart
-let starrocks: StarrocksPart
+let whole: WholePipeline
 let daemon: Daemon
-let prometheus: PrometheusPart
 
 beforeAll(async () => {
-  pipeline = await startPipeline({ tenants: ['alpha', 'bravo'] })
-  flink = await startFlink([['rows', 'runs']])
-  starrocks = await startStarrocks({})
-  const { kafka, connect, postgres, clickhouse, redis, pm2 } = pipeline
-  await createCanaries()
-  daemon = await startDaemon([
-    {
-      kind: 'canary',
-      target: 'erp',
-      source: { postgresql: { url: postgres.url('erp') } },
-      sink: { clickhouse: { url: clickhouse.url } },
-      watch: '1s',
-    },
-    { kind: 'kafka', target: 'erp', brokers: kafka.bootstrap },
-    { kind: 'connect', target: 'erp', urls: connect.url },
-    { kind: 'postgresql', target: 'erp', url: postgres.url('erp'), user_tables: 10 },
-    { kind: 'clickhouse', target: 'erp', url: clickhouse.url },
-    { kind: 'flink', target: 'erp', urls: flink.url },
-    {
-      kind: 'starrocks',
-      target: 'erp',
-      hosts: starrocks.host,
-      username: starrocks.username,
-      password: starrocks.password,
-      http_metrics: true,
-    },
-    { kind: 'redis', target: 'erp', url: redis.url, queues: ['votes'] },
-    { kind: 'pm2', target: 'erp', home: pm2.home, expect: { [etlApp]: 1 } },
-    { kind: 'http', target: 'erp', urls: `${clickhouse.url}/ping` },
-    {
-      kind: 'sql',
-      target: 'erp',
-      connection: { postgresql: { url: postgres.url('erp') } },
-      tenants: pipeline.tenants,
-      queries: [
-        {
-          name: 'journals',
-          sql: 'SELECT count(*) AS journals, count(*) AS total FROM {tenant}.journals',
-          values: {
-            journals: { metric: 'erp_journals', help: 'Journals of a tenant.' },
-            total: { metric: 'erp_journals_total', type: 'counter', help: 'Journals ever written.' },
-          },
-        },
-      ],
-    },
-    {
-      kind: 'sync',
-      target: 'erp',
-      brokers: pipeline.kafka.bootstrap,
-      groups: [`^${etlApp}$`],
-      topics: [{ match: '^erp\\.(?<tenant>[^.]+)\\.(?<table>.+)$' }],
-    },
-    {
-      kind: 'drift',
-      target: 'erp',
-      source: { postgresql: { url: postgres.url('erp') } },
-      sink: { clickhouse: { url: clickhouse.url, database: 'erp' } },
-      lag: '5s',
-      tenants: pipeline.tenants,
-      tables: [
-        {
-          source: '{tenant}.journals',
-          sink: 'journals',
-          sink_tenant_column: 'tenant',
-          key: 'id',
-          watermark: 'created_at',
-        },
-      ],
-    },
-  ])
-  prometheus = await startPrometheus({
-    config: {
-      global: { scrape_interval: '2s', evaluation_interval: '2s' },
-      rule_files: [`${folder('rules')}*.yml`],
-      scrape_configs: [
-        {
-          job_name: 'cdc-exporter',
-          honor_labels: true,
-          static_configs: [{ targets: [new URL(daemon.url).host] }],
-        },
-      ],
-    },
-  })
+  whole = await startWholePipeline()
+  daemon = whole.daemon
 })
-afterAll(async () => {
-  await prometheus?.remove()
-  await daemon?.stop()
-  await starrocks?.remove()
-  await flink?.remove()
-  await pipeline?.stop()
-})
-
-/** A table for canaries at both ends; nothing goes from one to the other. */
-async function createCanaries(): Promise<void> {
-  const { postgres, clickhouse } = pipeline
-  const source = new pg.Client({ connectionString: postgres.url('erp') })
-  const sink = createClient({ url: clickhouse.url })
-  try {
-    await source.connect()
-    await source.query(
-      'CREATE TABLE cdc_canary (id text PRIMARY KEY, sequence bigint, written_at timestamptz)',
-    )
-    await sink.command({
-      query: 'CREATE TABLE cdc_canary (id String, sequence Int64) ENGINE = ReplacingMergeTree ORDER BY id',
-    })
-  } finally {
-    await source.end()
-    await sink.close()
-  }
-}
+afterAll(() => whole?.stop())
 
 /** `promtool check metrics`, which lints as Prometheus's authors would: a complaint a line. */
 async function complaintsOf(metrics: string): Promise<string[]> {
@@ -141,16 +29,12 @@ async function complaintsOf(metrics: string): Promise<string[]> {
 
 test('promtool complains of the kept names, and of nothing else', async () => {
   await waitFor('every kind to have been read', async () => {
-    const { status, checks } = JSON.parse(await daemon.get('/health')) as {
-      status: string
-      checks: Record<string, { status: string; message: string }>
-    }
-    if (status === 'healthy') return Object.keys(checks).length === collectorKinds.length
-    throw new Error(
-      Object.values(checks)
-        .map(({ message }) => message)
-        .join('; '),
-    )
+    const metrics = await daemon.get('/metrics')
+    const read = metrics.matchAll(/^cdc_collector_success\{.*collector="(\w+)".*\s1$/gm)
+    const kinds = new Set([...read].map(([, kind]) => kind))
+    const missing = collectorKinds.filter(({ kind }) => !kinds.has(kind)).map(({ kind }) => kind)
+    if (missing.length === 0) return true
+    throw new Error(`not read: ${missing.join(', ')}`)
   })
   const kept = keptNames()
   const nameOf = (complaint: string) => complaint.split(' ')[0] ?? ''
@@ -168,16 +52,52 @@ test('promtool complains of the kept names, and of nothing else', async () => {
   expect(withoutComplaint).toEqual([])
 })
 
-test('the dashboards ask for what Prometheus has of it', async () => {
-  let silent: string[] = []
-  await waitFor('data for every panel', async () => {
-    silent = await withoutData(prometheus)
-    return silent.length === 0
-  }).catch((error) => {
-    if (silent.length === 0) throw error
+test('the dashboards ask for what Prometheus has of it, all chosen and with each value of each variable', async () => {
+  await whole.trouble()
+  const { withoutData, valuesWithoutData, withDataAfterAll, count } = liveDashboards(whole.prometheus)
+  const none = async (what: string, asked: () => Promise<string[]>) => {
+    let left: string[] = []
+    await waitFor(what, async () => {
+      left = await asked()
+      return left.length === 0
+    }).catch((error) => {
+      if (left.length === 0) throw error
+    })
+    expect(left).toEqual([])
+  }
+  await waitFor('the failure of a connector to be seen', async () => {
+    return (await whole.prometheus.query('kafka_connect_failure_open_timestamp_seconds')).length > 0
   })
-  expect(silent).toEqual([])
+  // What has had data once is remembered.
+  await withoutData()
+  await whole.repair()
+  await none('data for every panel', withoutData)
+  await none('data for every value of a variable', valuesWithoutData)
+  expect(await withDataAfterAll()).toEqual([])
   expect(needlessReasons()).toEqual([])
+  expect(count()).toBeGreaterThan(1000)
+})
+
+test('variables of other dashboards have their values', async () => {
+  const ask = (query: unknown, regex = '', choices = {}) =>
+    offered({ name: 'release', type: 'query', query, regex }, whole.prometheus, choices)
+  expect(
+    await ask('query_result(pg_up{target="$target"})', '/.*target="([^"]+).*/', { target: 'erp' }),
+  ).toEqual(['erp'])
+  expect(await ask({ query: 'label_values(pg_up, target)', refId: 'A' })).toEqual(['erp'])
+  expect(await ask('label_values(pm2_processes_expected, name)', '/^click(.*)-etl$/')).toEqual(['house'])
+  expect(await ask('metrics(^pg_up$)')).toEqual(['pg_up'])
+})
+
+test('the share of a dashboard that has data is told, with what has none', async () => {
+  const share = fileURLToPath(new URL('../grafana/share.ts', import.meta.url))
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    share,
+    'grafana/dashboards/cdc-host.json',
+    ...['--prometheus', whole.prometheus.url],
+  ])
+  expect(stdout).toMatch(/^PM2 and hosts: \d+ of \d+ queries have data$/m)
+  expect(stdout).toContain('Memory of containers: no series container_memory_working_set_bytes')
 })
 
 test('promtool does complain', async () => {

@@ -5,7 +5,7 @@ import { type ClickHousePart, startClickHouse } from './parts/clickhouse.ts'
 import { type ConnectPart, startConnect } from './parts/connect.ts'
 import { type KafkaPart, startKafka } from './parts/kafka.ts'
 import { type Pm2Part, startPm2 } from './parts/pm2.ts'
-import { type PostgresPart, startPostgres } from './parts/postgres.ts'
+import { type PostgresOptions, type PostgresPart, startPostgres } from './parts/postgres.ts'
 import { type RedisPart, startRedis } from './parts/redis.ts'
 import { waitFor } from './process.ts'
 import { createTopics } from './topics.ts'
@@ -15,6 +15,8 @@ export interface PipelineOptions {
   readonly tenants?: readonly string[]
   /** Of each topic of the ERP; 1 where absent. */
   readonly partitions?: number
+  /** Settings of the PostgreSQL server. */
+  readonly postgres?: NonNullable<PostgresOptions['settings']>
   /** Told what came up, in the order in which it did. */
   readonly onProgress?: (text: string) => void
 }
@@ -61,7 +63,7 @@ export async function startPipeline(options: PipelineOptions = {}): Promise<Pipe
   }
 
   async function source(): Promise<PostgresPart> {
-    const postgres = await up(startPostgres())
+    const postgres = await up(startPostgres({ settings: options.postgres ?? {} }))
     await createErpSource(postgres.url, tenants)
     return postgres
   }
@@ -127,7 +129,12 @@ function throwFailures(results: readonly PromiseSettledResult<unknown>[], messag
   if (reasons.length > 1) throw new AggregateError(reasons, `${message}: ${reasons.join('; ')}`)
 }
 
-function connectorConfig(postgres: PostgresPart, tenants: readonly string[], partitions: number) {
+/** Of a connector that reads the schemas of these tenants. */
+export function connectorConfig(
+  postgres: PostgresPart,
+  tenants: readonly string[],
+  partitions: number,
+): Record<string, string> {
   return {
     'connector.class': 'io.debezium.connector.postgresql.PostgresConnector',
     'tasks.max': '1',
