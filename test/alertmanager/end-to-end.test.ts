@@ -6,7 +6,8 @@ import { erpConnector, etlApp } from '../testbed/pipeline.ts'
 import { waitFor } from '../testbed/process.ts'
 import { critical, LONG, production, resolved, type Stage, startStage } from './stage.ts'
 
-// Faults act on the real parts alone; a fleet of 300 connectors is a stand-in.
+// Faults act on the real parts alone; a fleet of 300 connectors is a stand-in. What is no fault, and faults of the consumer
+// and of the data, are in quiet.test.ts.
 
 let fleet: StandIn
 let stage: Stage

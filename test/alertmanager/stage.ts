@@ -31,12 +31,14 @@ export const LONG = { timeout: 3_600_000 }
 export const production = { target: 'erp', environment: 'production', platform: 'kafka' }
 
 /** Alerts that are no fault of the pipeline: this may be the minute of the summary; the disk is that of this machine. */
-const OF_THE_MACHINE = ['DailySummary', 'ClickHouseDiskWillFill']
+export const OF_THE_MACHINE = ['DailySummary', 'ClickHouseDiskWillFill']
 
 export interface StageOptions {
   readonly tenants: readonly string[]
   /** Those that write; the others are idle. */
   readonly busy: readonly string[]
+  /** Votes go through Redis too; no where absent. */
+  readonly votes?: boolean
   /** Of the collectors of the daemon, and their timeout. */
   readonly interval: string
   collectors(pipeline: Pipeline): readonly Readonly<Record<string, unknown>>[]
@@ -50,6 +52,8 @@ export interface Stage {
   readonly alertmanager: AlertmanagerPart
   /** As the demo's faults know the parts. */
   readonly demo: RunningDemo
+  /** An hour of the rules, in evaluations. */
+  readonly hour: number
   /** Puts the daemon among the targets of Prometheus, or takes it out. */
   setTarget(isThere: boolean): void
   /** Waits for these messages; there are no others but those of the steps before. */
@@ -63,7 +67,7 @@ export interface Stage {
 }
 
 export async function startStage(options: StageOptions): Promise<Stage> {
-  const { tenants, busy } = options
+  const { tenants, busy, votes } = options
   const folder = temporaryFolder('alerts')
   const ends: (() => unknown)[] = [() => folder.remove()]
   const remove = async () => {
@@ -82,6 +86,7 @@ export async function startStage(options: StageOptions): Promise<Stage> {
       url: postgres.url('erp'),
       tenants: busy,
       ratePerSecond: 5,
+      ...(votes ? { redisUrl: redis.url } : {}),
     })
     ends.push(() => traffic.stop())
 
@@ -136,8 +141,10 @@ export async function startStage(options: StageOptions): Promise<Stage> {
     const others = receivers.slack.filter((message) => !isOfTheDaemon(message))
     receivers.slack.splice(0, receivers.slack.length, ...others)
     const parts = { pipeline, receivers, daemon, prometheus, alertmanager, demo }
+    const hour = Math.round(3600 * factor)
     return {
       ...parts,
+      hour,
       setTarget,
       ...counting(receivers, factor),
       ...ask,
@@ -305,6 +312,24 @@ export function resolved(title: string): Record<string, number> {
     [`slack #alerts [RESOLVED] ${title}`]: 1,
     [`telegram ✅ [RESOLVED] ${title}`]: 1,
     [`pagerduty loopback-key resolve ${title}`]: 1,
+    [`sms resolved ${nameIn(title)}`]: 1,
+  }
+}
+
+/** The same of the team Finance, which has a channel and a pager. */
+export function criticalOfFinance(title: string): Record<string, number> {
+  return {
+    [`slack #finance-alerts [CRITICAL] ${title}`]: 1,
+    [`telegram 🔴 [CRITICAL] ${title}`]: 1,
+    [`pagerduty loopback-key-finance trigger ${title}`]: 1,
+    [`sms firing ${nameIn(title)}`]: 1,
+  }
+}
+export function resolvedOfFinance(title: string): Record<string, number> {
+  return {
+    [`slack #finance-alerts [RESOLVED] ${title}`]: 1,
+    [`telegram ✅ [RESOLVED] ${title}`]: 1,
+    [`pagerduty loopback-key-finance resolve ${title}`]: 1,
     [`sms resolved ${nameIn(title)}`]: 1,
   }
 }
