@@ -225,6 +225,7 @@ test.each<{ what: string; source: Labels; mutes: readonly Labels[]; leaves: read
     ],
     leaves: [
       { alertname: 'KafkaLagHigh', severity: 'warning', ...ofTopic, target: 'crm' },
+      { alertname: 'KafkaLagHigh', severity: 'warning', ...ofTopic, consumergroup: 'other' },
       // What may be lost is worse than what is late.
       { alertname: 'KafkaNearRetention', severity: 'critical', ...ofTopic },
       { alertname: 'SyncNoData', severity: 'critical', ...ofTable, table: 'cash_accounts' },
