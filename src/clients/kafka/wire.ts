@@ -159,6 +159,7 @@ export class Reader {
     return Math.max(0, size)
   }
 
+  /** A null array reads as an empty one. */
   array<T>(read: () => T): T[] {
     const items = new Array<T>(this.length())
     for (let i = 0; i < items.length; i++) items[i] = read()
