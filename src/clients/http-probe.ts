@@ -2,7 +2,7 @@ import { hash, type X509Certificate } from 'node:crypto'
 import { ADDRCONFIG } from 'node:dns'
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
-import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { connect as connectTcp, isIP, isIPv6, type Socket } from 'node:net'
 import {
   type ConnectionOptions,
@@ -14,6 +14,7 @@ import {
 import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate } from 'node:zlib'
 import type { Clock } from '../clock.ts'
+import { request as httpRequest } from '../node-http.ts'
 import { reasonOf } from './call.ts'
 
 // By sockets of our own, not by undici: a probe is there for its phases, and undici tells the time neither of the

@@ -1,8 +1,9 @@
+import { execFileSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 
-// What each part of src/ may import of the others. `clock` and `log` are open to all; a file may always import
+// What each part of src/ may import of the others. `clock`, `log` and `node-http` are open to all; a file may always import
 // what stands in its own folder. Packages and Node's modules are not restricted here, but for `clients`.
 const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   // The command line reads its options as the configuration reads its fields, and reports what a command threw:
@@ -40,6 +41,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly RegExp[]>> = {
   clock: [],
   log: [],
   memory: [],
+  'node-http': [],
   'log-file': [/^config\/load$/],
   types: [],
 }
@@ -61,7 +63,7 @@ const imports = globSync('src/**/*.ts').flatMap((file) => {
 test('src imports only what its layer may', () => {
   expect(imports.length).toBeGreaterThan(100)
   const wrong = imports.filter(([importer, imported]) => {
-    if (imported === 'clock' || imported === 'log') return false
+    if (['clock', 'log', 'node-http'].includes(imported)) return false
     if (folderOf(importer) === folderOf(imported)) return false
     const rules = MAY_IMPORT[importer] ?? MAY_IMPORT[importer.split('/')[0] ?? '']
     return !rules?.some((rule) => rule.test(imported))
@@ -75,4 +77,14 @@ test('every folder and file of src has its rule, and every rule its folder or fi
   const planned = ['operations']
   const ruled = Object.keys(MAY_IMPORT).filter((name) => !name.includes('/') && !planned.includes(name))
   expect([...there].filter((name) => !planned.includes(name)).toSorted()).toEqual(ruled.toSorted())
+})
+
+test('the daemon does not load Node’s own fetch, which takes 13 MiB', () => {
+  const program = `
+    await import('./src/commands/run.ts')
+    console.log(process.moduleLoadList.filter((name) => name.endsWith('/undici/undici')).length)`
+  const printed = execFileSync(process.execPath, ['--input-type=module', '--eval', program], {
+    encoding: 'utf8',
+  })
+  expect(printed.trim()).toBe('0')
 })

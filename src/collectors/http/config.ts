@@ -1,4 +1,3 @@
-import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { z } from 'zod'
 import {
   boolean,
@@ -11,6 +10,7 @@ import {
   size,
 } from '../../config/fields.ts'
 import { tls } from '../../config/tls.ts'
+import { validateHeaderName, validateHeaderValue } from '../../node-http.ts'
 
 /** Probes of one collector that are under way at once. */
 export const AT_ONCE = 20
