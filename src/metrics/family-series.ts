@@ -30,7 +30,11 @@ let lastVersion = 0
 export const nextVersion = (): number => ++lastVersion
 
 interface Chunk {
-  slots: number[]
+  /** Above 0, and never that of another chunk. */
+  readonly id: number
+  /** The first `length` count. */
+  slots: Uint32Array<ArrayBuffer>
+  length: number
   /** Values as the bytes have them. */
   rendered: Float64Array
   /** Where each value's place begins. */
@@ -59,11 +63,13 @@ export class FamilySeries {
   #pending = new Float64Array(0)
   /** The number of the run that last wrote the slot. */
   #writtenIn = new Uint32Array(0)
-  /** The chunk that holds the slot; none for one that is free or not yet committed. */
-  #chunkOf: (Chunk | undefined)[] = []
+  /** The id of the chunk that holds the slot; 0 for one that is free or not yet committed. */
+  #chunkOf = new Uint32Array(0)
+  /** Slots that there are, free ones included. */
+  #slots = 0
   #free: number[] = []
   #created: number[] = []
-  #order: number[] = []
+  #order = new Uint32Array(0)
   /** What the run has written so far; none while that is the beginning of `#order`, up to the cursor. */
   #nextOrder: number[] | undefined
   /** Slot → its place in `#order`. */
@@ -115,11 +121,11 @@ export class FamilySeries {
   write(labels: Readonly<Record<string, string>>, value: number): boolean {
     const expected = this.#order[this.#cursor]
     let slot: number
-    if (expected !== undefined && this.#matches(expected, labels)) {
+    if (expected !== undefined && this.matches(expected, labels)) {
       slot = expected
       this.#cursor++
     } else {
-      this.#nextOrder ??= this.#order.slice(0, this.#cursor)
+      this.#nextOrder ??= Array.from(this.#order.subarray(0, this.#cursor))
       slot = this.#lookUp(labels)
     }
     if (this.#writtenIn[slot] === this.#run) return false
@@ -157,9 +163,10 @@ export class FamilySeries {
 
   /** Takes over what the run wrote and what is kept, and lets go of the rest. */
   #reorder(keep?: (labels: Readonly<Record<string, string>>) => boolean): void {
-    const next = this.#nextOrder ?? this.#order.slice(0, this.#cursor)
+    const next = this.#nextOrder ?? Array.from(this.#order.subarray(0, this.#cursor))
     const gone: number[] = []
-    for (const slot of this.#order) {
+    for (let i = 0; i < this.#order.length; i++) {
+      const slot = this.#order[i] ?? 0
       if (this.#writtenIn[slot] === this.#run) continue
       if (keep?.(this.#labelsOf(slot))) next.push(slot)
       else gone.push(slot)
@@ -170,7 +177,7 @@ export class FamilySeries {
       if (!this.#chunkOf[slot]) this.#place(slot)
       this.#position[slot] = i
     }
-    this.#order = next
+    this.#order = Uint32Array.from(next)
     this.#nextOrder = undefined
   }
 
@@ -181,10 +188,10 @@ export class FamilySeries {
       chunk.block = chunk.next
       chunk.next = undefined
     }
-    this.#chunks = this.#chunks.filter((chunk) => chunk.slots.length > 0)
+    this.#chunks = this.#chunks.filter((chunk) => chunk.length > 0)
   }
 
-  #matches(slot: number, labels: Readonly<Record<string, string>>): boolean {
+  matches(slot: number, labels: Readonly<Record<string, string>>): boolean {
     const names = this.#names
     const base = slot * names.length
     for (let i = 0; i < names.length; i++) {
@@ -211,7 +218,7 @@ export class FamilySeries {
   #lookUp(labels: Readonly<Record<string, string>>): number {
     this.#indexUsed = true
     this.#index ??= new SlotIndex(this, this.#order)
-    const known = this.#index.find(this.#hash(labels), (slot) => this.#matches(slot, labels))
+    const known = this.#index.find(this.#hash(labels), labels)
     if (known !== undefined) {
       // Go on from where the collector went on last time.
       if (this.#chunkOf[known]) this.#cursor = (this.#position[known] ?? 0) + 1
@@ -244,14 +251,14 @@ export class FamilySeries {
   }
 
   #allocate(): number {
-    const slot = this.#free.pop() ?? this.#chunkOf.length
-    this.#chunkOf[slot] = undefined
+    const slot = this.#free.pop() ?? this.#slots++
     if (slot >= this.#values.length) {
       const capacity = Math.max(16, this.#values.length * 2)
       this.#values = grown(this.#values, new Float64Array(capacity))
       this.#pending = grown(this.#pending, new Float64Array(capacity))
       this.#writtenIn = grown(this.#writtenIn, new Uint32Array(capacity))
       this.#position = grown(this.#position, new Uint32Array(capacity))
+      this.#chunkOf = grown(this.#chunkOf, new Uint32Array(capacity))
     }
     return slot
   }
@@ -259,15 +266,17 @@ export class FamilySeries {
   #release(slot: number): void {
     this.#index?.remove(slot)
     this.#writtenIn[slot] = 0
-    this.#chunkOf[slot] = undefined
+    this.#chunkOf[slot] = 0
     this.#free.push(slot)
   }
 
   #place(slot: number): void {
     let chunk = this.#chunks.at(-1)
-    if (!chunk || chunk.slots.length >= CHUNK_SLOTS) {
+    if (!chunk || chunk.length >= CHUNK_SLOTS) {
       chunk = {
-        slots: [],
+        id: (chunk?.id ?? 0) + 1,
+        slots: new Uint32Array(0),
+        length: 0,
         rendered: new Float64Array(0),
         offsets: new Uint32Array(0),
         width: NARROW,
@@ -277,28 +286,32 @@ export class FamilySeries {
       }
       this.#chunks.push(chunk)
     }
-    chunk.slots.push(slot)
+    if (chunk.length === chunk.slots.length) {
+      chunk.slots = grown(chunk.slots, new Uint32Array(Math.max(16, chunk.length * 2)))
+    }
+    chunk.slots[chunk.length++] = slot
     chunk.relaid = true
-    this.#chunkOf[slot] = chunk
+    this.#chunkOf[slot] = chunk.id
   }
 
   #remove(gone: readonly number[]): void {
-    const touched = new Set<Chunk>()
+    const touched = new Set<number>()
     for (const slot of gone) {
-      const chunk = this.#chunkOf[slot]
-      if (chunk) touched.add(chunk)
+      touched.add(this.#chunkOf[slot] ?? 0)
       this.#release(slot)
     }
-    for (const chunk of touched) {
-      chunk.slots = chunk.slots.filter((slot) => this.#chunkOf[slot] === chunk)
+    for (const chunk of this.#chunks) {
+      if (!touched.has(chunk.id)) continue
+      chunk.slots = chunk.slots.filter((slot, i) => i < chunk.length && this.#chunkOf[slot] === chunk.id)
+      chunk.length = chunk.slots.length
       chunk.relaid = true
     }
   }
 
   #isChanged(chunk: Chunk): boolean {
     if (chunk.relaid) return true
-    const { slots, rendered } = chunk
-    for (let i = 0; i < slots.length; i++) {
+    const { slots, length, rendered } = chunk
+    for (let i = 0; i < length; i++) {
       if (rendered[i] !== this.#values[slots[i] ?? 0]) return true
     }
     return false
@@ -309,9 +322,9 @@ export class FamilySeries {
       this.#layOut(chunk, NARROW)
       return
     }
-    const { slots, rendered, offsets, width, block } = chunk
+    const { slots, length, rendered, offsets, width, block } = chunk
     const bytes = inPlace ? block.bytes : copied(block.bytes)
-    for (let i = 0; i < slots.length; i++) {
+    for (let i = 0; i < length; i++) {
       const value = this.#values[slots[i] ?? 0] ?? 0
       if (rendered[i] === value) continue
       if (!writeValue(bytes, offsets[i] ?? 0, width, value)) {
@@ -324,29 +337,38 @@ export class FamilySeries {
   }
 
   #layOut(chunk: Chunk, width: number): void {
-    const { slots } = chunk
-    const offsets = new Uint32Array(slots.length)
-    const rendered = new Float64Array(slots.length)
+    const { slots, length: count } = chunk
+    const offsets = new Uint32Array(count)
+    const rendered = new Float64Array(count)
     let length = 0
-    for (let i = 0; i < slots.length; i++) {
+    for (let i = 0; i < count; i++) {
       const slot = slots[i] ?? 0
       const suffix = this.#suffixOf(slot)
-      const name = `${this.family.name}${suffix}`
       const names = suffix === '' || suffix === '_bucket' ? this.#names : this.family.labelNames
-      let labels = this.#constLabels
-      for (let k = 0; k < names.length; k++) {
-        if (labels !== '') labels += ','
-        labels += `${names[k]}="${escapeLabelValue(this.#labels[slot * this.#names.length + k] ?? '')}"`
+      length = put(this.family.name, length)
+      length = put(suffix, length)
+      let isFirst = true
+      if (this.#constLabels !== '') {
+        length = put('{', length)
+        length = put(this.#constLabels, length)
+        isFirst = false
       }
-      const prefix = labels === '' ? `${name} ` : `${name}{${labels}} `
-      reserveDraft(length, prefix.length * MOST_BYTES_A_CHARACTER + width + 1)
-      length += draft.write(prefix, length)
+      for (let k = 0; k < names.length; k++) {
+        length = put(isFirst ? '{' : ',', length)
+        length = put(names[k] ?? '', length)
+        length = put('="', length)
+        length = putEscaped(this.#labels[slot * this.#names.length + k] ?? '', length)
+        length = put('"', length)
+        isFirst = false
+      }
+      length = put(isFirst ? ' ' : '} ', length)
+      reserveDraft(length, width + 1)
       offsets[i] = length
       length += width
       draft[length++] = LINE_FEED
     }
     const bytes = copied(draft.subarray(0, length))
-    for (let i = 0; i < slots.length; i++) {
+    for (let i = 0; i < count; i++) {
       const value = this.#values[slots[i] ?? 0] ?? 0
       if (!writeValue(bytes, offsets[i] ?? 0, width, value)) {
         this.#layOut(chunk, WIDE)
@@ -365,8 +387,41 @@ export class FamilySeries {
 /** Where lines are put together before their length is known; one for all, as none is under way for longer than a call. */
 let draft = Buffer.allocUnsafeSlow(65_536)
 const LINE_FEED = 0x0a
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const NOT_ASCII = 0x80
 /** Of UTF-8, for one character of a JavaScript string. */
 const MOST_BYTES_A_CHARACTER = 3
+
+/**
+ * Writes the text into the draft at `at`, and gives where it ends. Letter by letter: lines that are put together as
+ * texts first leave several times their length behind.
+ */
+function put(text: string, at: number): number {
+  const { length } = text
+  reserveDraft(at, length * MOST_BYTES_A_CHARACTER)
+  const bytes = draft
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i)
+    if (code >= NOT_ASCII) return at + bytes.write(text, at)
+    bytes[at + i] = code
+  }
+  return at + length
+}
+
+/** The same for the value of a label. */
+function putEscaped(value: string, at: number): number {
+  const { length } = value
+  reserveDraft(at, length * MOST_BYTES_A_CHARACTER)
+  const bytes = draft
+  for (let i = 0; i < length; i++) {
+    const code = value.charCodeAt(i)
+    if (code >= NOT_ASCII || code === QUOTE || code === BACKSLASH || code === LINE_FEED)
+      return put(escapeLabelValue(value), at)
+    bytes[at + i] = code
+  }
+  return at + length
+}
 
 function reserveDraft(used: number, more: number): void {
   if (used + more <= draft.length) return

@@ -2,6 +2,7 @@
 export interface Slots {
   /** The same for equal labels, always. */
   hashOf(slot: number): number
+  matches(slot: number, labels: Readonly<Record<string, string>>): boolean
 }
 
 const EMPTY = -1
@@ -18,25 +19,25 @@ export class SlotIndex {
   /** Places that are not empty; removed ones count, they lengthen a search as well. */
   #taken = 0
 
-  constructor(slots: Slots, known: readonly number[]) {
+  constructor(slots: Slots, known: ArrayLike<number>) {
     this.#slots = slots
     this.#rebuild(known)
   }
 
-  /** The slot with this hash that `matches`; undefined where there is none. */
-  find(hash: number, matches: (slot: number) => boolean): number | undefined {
+  /** The slot of these labels, whose hash it is; undefined where there is none. */
+  find(hash: number, labels: Readonly<Record<string, string>>): number | undefined {
     const mask = this.#table.length - 1
     for (let place = hash & mask; ; place = (place + 1) & mask) {
       const slot = this.#table[place] ?? EMPTY
       if (slot === EMPTY) return undefined
-      if (slot !== REMOVED && matches(slot)) return slot
+      if (slot !== REMOVED && this.#slots.matches(slot, labels)) return slot
     }
   }
 
   /** One that is not in it yet. */
   add(slot: number): void {
     // At most half full, so that a search stays short.
-    if ((this.#taken + 1) * 2 > this.#table.length) this.#rebuild(this.#table.filter((known) => known >= 0))
+    if ((this.#taken + 1) * 2 > this.#table.length) this.#rebuild(this.#table)
     this.#put(slot)
   }
 
@@ -59,12 +60,19 @@ export class SlotIndex {
     this.#taken++
   }
 
-  #rebuild(known: Iterable<number> & { readonly length: number }): void {
+  /** From slots, and places that hold none. */
+  #rebuild(known: ArrayLike<number>): void {
+    let count = 0
+    // By index, here and below: an iterator makes an object for each step.
+    for (let i = 0; i < known.length; i++) if ((known[i] ?? EMPTY) >= 0) count++
     let size = SMALLEST
     // Twice what half full wants: it does not have to grow again at once.
-    while (size < known.length * 4) size *= 2
+    while (size < count * 4) size *= 2
     this.#table = new Int32Array(size).fill(EMPTY)
     this.#taken = 0
-    for (const slot of known) this.#put(slot)
+    for (let i = 0; i < known.length; i++) {
+      const slot = known[i] ?? EMPTY
+      if (slot >= 0) this.#put(slot)
+    }
   }
 }
