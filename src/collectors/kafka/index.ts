@@ -16,9 +16,10 @@ import { type KafkaSettings, kafkaSettings } from './config.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { details, healthOf } from './health.ts'
 import * as metrics from './metrics.ts'
-import { type Position, RecordTimes, type TrackedTopic, trackedLine } from './record-times.ts'
+import { type Place, RecordTimes, type TrackedTopic, trackedLine } from './record-times.ts'
 import { Retentions } from './retention.ts'
 import { type Selection, selection } from './selection.ts'
+import type { Timeline } from './timeline.ts'
 
 /** Offsets, lag and replication of a Kafka cluster. Joins no group, commits nothing. */
 export const kafka = defineCollector({
@@ -60,7 +61,12 @@ export const kafka = defineCollector({
         ])
         const reading: Reading = { pass, groups, starts, ends, stable, sizes }
         const unknown = await takeNote(reading, memory, clock.now())
-        await memory.times.settle(pass, unknown, clock.now())
+        await memory.times.settle(
+          pass,
+          unknown,
+          () => readTimes(reading, memory.times, clock.now()),
+          clock.now(),
+        )
         const quorum = await pass.quorum()
 
         writeCluster(batch, reading, quorum)
@@ -105,43 +111,51 @@ function text(n: number): string {
   return made
 }
 
-/** Samples the ends; gives the positions of which nothing is known, as after a start. */
-async function takeNote(
-  { pass, groups, starts, ends }: Reading,
-  { times, retentions }: Memory,
-  now: number,
-): Promise<Position[]> {
-  times.begin(pass.metadata, ends)
+/** Samples the ends; gives the partitions of which too little is known for what is read there, as after a start. */
+async function takeNote(reading: Reading, { times, retentions }: Memory, now: number): Promise<Place[]> {
+  times.begin(reading.pass.metadata, reading.ends)
+  await eachCommit(reading, times, (topic, partition) => {
+    trackedLine(topic, partition)
+  })
+  times.sample(reading.ends, now)
+  for (const topic of times.topics) topic.compacted = retentions.of(topic.name).compacted
+  const unknown = new Map<Timeline, Place>()
+  await eachCommit(reading, times, (topic, partition, position) => {
+    const line = topic.lines[partition]
+    if (line?.isBefore(position) && !unknown.has(line)) unknown.set(line, { topic, partition })
+  })
+  return [...unknown.values()]
+}
+
+/**
+ * Every commit of a group in a topic that is tracked. Below the start of the log the position is that start: the first
+ * record to be read is the oldest that there is.
+ */
+async function eachCommit(
+  { groups, starts }: Reading,
+  times: RecordTimes,
+  visit: (topic: TrackedTopic, partition: number, position: number) => void,
+): Promise<void> {
   const isTurnOver = turnTimer()
   for (const { committed } of groups.groups) {
     // By index here and below: what makes a hundred thousand steps is no place for an iterator's objects.
     for (let t = 0; t < committed.topics.length; t++) {
       const name = committed.topics[t] ?? ''
       const topic = times.topic(name)
-      if (!topic) continue
-      topic.compacted = retentions.of(name).compacted
-      for (let i = committed.from(t); i < committed.to(t); i++) {
-        trackedLine(topic, committed.partitions[i] ?? 0)
-      }
-    }
-    if (isTurnOver()) await nextTurn()
-  }
-  times.sample(ends, now)
-  const unknown: Position[] = []
-  for (const { committed } of groups.groups) {
-    for (let t = 0; t < committed.topics.length; t++) {
-      const name = committed.topics[t] ?? ''
-      const topic = times.topic(name)
       const topicStarts = starts.get(name)
       for (let i = committed.from(t); topic && i < committed.to(t); i++) {
         const partition = committed.partitions[i] ?? 0
-        const offset = Math.max(committed.offsets[i] ?? 0, topicStarts?.[partition] || 0)
-        if (topic.lines[partition]?.isBefore(offset)) unknown.push({ topic, partition, offset })
+        visit(topic, partition, Math.max(committed.offsets[i] ?? 0, topicStarts?.[partition] || 0))
       }
     }
     if (isTurnOver()) await nextTurn()
   }
-  return unknown
+}
+
+async function readTimes(reading: Reading, times: RecordTimes, now: number): Promise<void> {
+  await eachCommit(reading, times, (topic, partition, position) => {
+    topic.lines[partition]?.readTime(position, now, topic.compacted)
+  })
 }
 
 function writeCluster(

@@ -2,11 +2,10 @@ import type { KafkaPass, Offsets, Question } from '../../clients/kafka/reader.ts
 import { nextTurn, turnTimer } from '../../clock.ts'
 import { Timeline } from './timeline.ts'
 
-/** A place in a partition whose record's time is wanted. */
-export interface Position {
+/** A partition whose records' times are wanted. */
+export interface Place {
   readonly topic: TrackedTopic
   readonly partition: number
-  readonly offset: number
 }
 
 /** A topic's timelines, one for each partition that a group reads. */
@@ -57,6 +56,10 @@ export class RecordTimes {
     }
   }
 
+  get topics(): Iterable<TrackedTopic> {
+    return this.#topics.values()
+  }
+
   topic(name: string): TrackedTopic | undefined {
     return this.#topics.get(name)
   }
@@ -72,40 +75,28 @@ export class RecordTimes {
     }
   }
 
-  /** For positions of which nothing is known, as after a start: asks until they are known well enough. */
-  async settle(pass: KafkaPass, positions: readonly Position[], now: number): Promise<void> {
-    if (positions.length === 0) return
-    const partitions = new Map<Timeline, Question>()
-    for (const { topic, partition } of positions) {
-      const line = topic.lines[partition]
-      if (!line || partitions.size >= MOST_QUESTIONS) continue
-      partitions.set(line, {
-        topic: topic.name,
-        partition,
-        leader: topic.leaders[partition] ?? -1,
-        timestamp: 1,
-      })
-    }
-    const first = [...partitions.values()]
-    await Promise.all([
-      this.#ask(pass, first, now),
-      this.#ask(
+  /**
+   * For partitions of which too little is known for what is read there, as after a start: asks until enough is known.
+   * `read` reads the time of every position.
+   */
+  async settle(
+    pass: KafkaPass,
+    unknown: readonly Place[],
+    read: () => Promise<void>,
+    now: number,
+  ): Promise<void> {
+    if (unknown.length === 0) return
+    const partitions = unknown.slice(0, MOST_QUESTIONS)
+    // One after the other: a broker answers a connection in turn, and all answers at once take the memory of all.
+    for (const timestamp of [1, 'greatest' as const, ...LADDER.map((back) => now - back)]) {
+      await this.#ask(
         pass,
-        first.map((question) => ({ ...question, timestamp: 'greatest' as const })),
+        partitions.map(({ topic, partition }) => questionAt(topic, partition, timestamp)),
         now,
-      ),
-      ...LADDER.map((back) =>
-        this.#ask(
-          pass,
-          first.map((question) => ({ ...question, timestamp: now - back })),
-          now,
-        ),
-      ),
-    ])
+      )
+    }
     for (let round = 0; round < FIRST_ROUNDS; round++) {
-      for (const { topic, partition, offset } of positions) {
-        topic.lines[partition]?.readTime(offset, now, topic.compacted)
-      }
+      await read()
       if (!(await this.refine(pass, now))) return
     }
   }
@@ -116,12 +107,12 @@ export class RecordTimes {
    */
   async refine(pass: KafkaPass, now: number): Promise<boolean> {
     const questions: Question[] = []
-    for (const { name, lines, leaders, compacted } of this.#topics.values()) {
+    for (const topic of this.#topics.values()) {
+      const { lines, compacted } = topic
       for (let partition = 0; partition < lines.length && questions.length < MOST_QUESTIONS; partition++) {
-        const leader = leaders[partition] ?? -1
-        if (leader < 0) continue
+        if ((topic.leaders[partition] ?? -1) < 0) continue
         const timestamp = lines[partition]?.question(now, compacted)
-        if (timestamp !== undefined) questions.push({ topic: name, partition, leader, timestamp })
+        if (timestamp !== undefined) questions.push(questionAt(topic, partition, timestamp))
       }
     }
     if (questions.length === 0) return false
@@ -129,15 +120,21 @@ export class RecordTimes {
     return true
   }
 
+  /** Partitions without a leader are left out; of two questions for a partition the last is asked. */
   async #ask(pass: KafkaPass, questions: readonly Question[], now: number): Promise<void> {
-    const asked = new Map<string, Question>()
+    const asked = new Map<string, (Question | undefined)[]>()
     for (const question of questions) {
-      if (question.leader >= 0) asked.set(`${question.partition} ${question.topic}`, question)
+      if (question.leader < 0) continue
+      const list = asked.get(question.topic) ?? []
+      list[question.partition] = question
+      asked.set(question.topic, list)
     }
+    const wanted = [...asked.values()].flatMap((list) => list.filter((question) => question !== undefined))
+    const answers = await pass.answers(wanted)
     const isTurnOver = turnTimer()
-    for (const { topic, partition, offset, timestamp } of await pass.answers([...asked.values()])) {
+    for (const { topic, partition, offset, timestamp } of answers) {
       const line = this.#topics.get(topic)?.lines[partition]
-      const question = asked.get(`${partition} ${topic}`)
+      const question = asked.get(topic)?.[partition]
       if (!line || !question) continue
       const since = question.timestamp === 'greatest' ? timestamp : question.timestamp
       if (offset >= 0 && timestamp >= 0) line.learn(offset, timestamp, since, now)
@@ -146,6 +143,13 @@ export class RecordTimes {
     }
   }
 }
+
+const questionAt = (topic: TrackedTopic, partition: number, timestamp: Question['timestamp']): Question => ({
+  topic: topic.name,
+  partition,
+  leader: topic.leaders[partition] ?? -1,
+  timestamp,
+})
 
 /** The timeline of a partition, begun if this is the first that is heard of it. */
 export function trackedLine(topic: TrackedTopic, partition: number): Timeline {

@@ -11,22 +11,13 @@
  */
 export class Timeline {
   #count = 0
-  #offsets: Float64Array
-  #before: Float64Array
-  #at: Float64Array
-  #exact: Uint8Array
+  /** Of each knot: offset, before, at, and 1 where it is exact. One list: there are thousands of partitions. */
+  #knots = new Float64Array(FIRST_CAPACITY * WIDTH)
   #skewed = false
   #askMiddle = false
   /** Of all looks since the last question, the offset whose time is least known. */
   #worst = Number.NaN
   #worstDoubt = 1
-
-  constructor() {
-    this.#offsets = new Float64Array(FIRST_CAPACITY)
-    this.#before = new Float64Array(FIRST_CAPACITY)
-    this.#at = new Float64Array(FIRST_CAPACITY)
-    this.#exact = new Uint8Array(FIRST_CAPACITY)
-  }
 
   /** Producers' timestamps disagree with the times at which the log was seen to grow. */
   get skewed(): boolean {
@@ -36,13 +27,13 @@ export class Timeline {
   /** The end of the log is at `end` now. An end that went back is another log: everything known is forgotten. */
   sample(end: number, now: number): void {
     const last = this.#count - 1
-    if (last >= 0 && end < (this.#offsets[last] ?? 0)) {
+    if (last >= 0 && end < this.#offset(last)) {
       this.#count = 0
       this.#skewed = false
     }
     const newest = this.#count - 1
-    if (newest >= 0 && this.#offsets[newest] === end && !this.#exact[newest]) {
-      this.#at[newest] = now
+    if (newest >= 0 && this.#offset(newest) === end && !this.#isExact(newest)) {
+      this.#knots[newest * WIDTH + AT] = now
       return
     }
     if (this.#count >= CAPACITY) this.#thinOut(now)
@@ -62,16 +53,16 @@ export class Timeline {
       this.#keepSampled()
       return
     }
-    for (let i = at; i < this.#count && this.#offsets[i] === offset; i++) {
-      if (!this.#exact[i]) continue
+    for (let i = at; i < this.#count && this.#offset(i) === offset; i++) {
+      if (!this.#isExact(i)) continue
       // The later of two questions with the same answer tells more of the records before it.
-      this.#before[i] = Math.min(this.#before[i] ?? asked, asked)
+      this.#askedBefore(i, asked)
       return
     }
     if (this.#count >= CAPACITY) this.#thinOut(now)
     // Behind a sampled knot of the same offset, which is about the moment before the record came.
     let place = this.#firstAfter(offset)
-    while (place > 0 && this.#offsets[place - 1] === offset && this.#exact[place - 1]) place--
+    while (place > 0 && this.#offset(place - 1) === offset && this.#isExact(place - 1)) place--
     this.#insert(place, offset, Math.min(asked, timestamp), timestamp, true)
   }
 
@@ -79,8 +70,7 @@ export class Timeline {
   learnNone(asked: number): void {
     if (this.#skewed || this.#count === 0) return
     this.#askMiddle = !this.#askMiddle
-    const newest = this.#count - 1
-    this.#before[newest] = Math.min(this.#before[newest] ?? asked, asked)
+    this.#askedBefore(this.#count - 1, asked)
   }
 
   /**
@@ -101,7 +91,7 @@ export class Timeline {
     const earliest = found[EARLIEST] ?? 0
     const latest = found[LATEST] ?? 0
     // In turn, after each answer: the middle halves the bracket; just past its start finds the next record, however far it is.
-    const before = this.#before[this.#firstAfter(offset)] ?? latest
+    const before = this.#before(this.#firstAfter(offset))
     const middle = (earliest + Math.min(before, latest)) / 2
     return Math.floor(this.#askMiddle ? middle : earliest + 1)
   }
@@ -133,16 +123,16 @@ export class Timeline {
 
   /** Whether nothing is known of when the record at `offset` was written, but that it is older than all known. */
   isBefore(offset: number): boolean {
-    return !this.#skewed && this.#count > 0 && offset < (this.#offsets[0] ?? 0)
+    return !this.#skewed && this.#count > 0 && offset < this.#offset(0)
   }
 
   /** Puts what is known of the record into `found`; false where there is none. */
   #look(offset: number, compacted: boolean): boolean {
     const above = this.#firstAfter(offset)
     if (above >= this.#count) return false
-    const before = this.#before[above] ?? 0
+    const before = this.#before(above)
     // In a gap that compaction left, the next record is the one after the gap.
-    const latest = compacted && this.#exact[above] ? (this.#at[above] ?? 0) : before
+    const latest = compacted && this.#isExact(above) ? this.#at(above) : before
     const lower = above - 1
     found[LATEST] = latest
     if (lower < 0) {
@@ -150,9 +140,9 @@ export class Timeline {
       found[EARLIEST] = Number.NaN
       return true
     }
-    const earliest = this.#at[lower] ?? 0
-    const isExact = this.#exact[lower] === 1
-    const from = this.#offsets[lower] ?? 0
+    const earliest = this.#at(lower)
+    const isExact = this.#isExact(lower)
+    const from = this.#offset(lower)
     found[EARLIEST] = earliest
     if (isExact && from === offset) {
       found[TIME] = earliest
@@ -166,7 +156,7 @@ export class Timeline {
       found[LATEST] = earliest
     } else {
       const first = isExact ? from : from - 1
-      const last = (this.#offsets[above] ?? 0) - 1
+      const last = this.#offset(above) - 1
       const share = last <= first ? 1 : (offset - first) / (last - first)
       found[TIME] = earliest + share * (latest - earliest)
     }
@@ -179,7 +169,7 @@ export class Timeline {
     let high = this.#count
     while (low < high) {
       const middle = (low + high) >>> 1
-      if ((this.#offsets[middle] ?? 0) > offset) high = middle
+      if (this.#offset(middle) > offset) high = middle
       else low = middle + 1
     }
     return low
@@ -188,9 +178,9 @@ export class Timeline {
   /** Whether a record at `offset` of this time breaks what samples say by more than clocks may differ. */
   #contradicts(offset: number, timestamp: number): boolean {
     for (let i = this.#count - 1; i >= 0; i--) {
-      if (this.#exact[i]) continue
-      if ((this.#offsets[i] ?? 0) <= offset) return timestamp < (this.#at[i] ?? 0) - SKEW
-      if (timestamp > (this.#before[i] ?? 0) + SKEW) return true
+      if (this.#isExact(i)) continue
+      if (this.#offset(i) <= offset) return timestamp < this.#at(i) - SKEW
+      if (timestamp > this.#before(i) + SKEW) return true
     }
     return false
   }
@@ -198,7 +188,7 @@ export class Timeline {
   #keepSampled(): void {
     let kept = 0
     for (let i = 0; i < this.#count; i++) {
-      if (this.#exact[i]) continue
+      if (this.#isExact(i)) continue
       this.#copy(i, kept++)
     }
     this.#count = kept
@@ -209,42 +199,57 @@ export class Timeline {
     let victim = 1
     let smallest = Infinity
     for (let i = 1; i < this.#count - 1; i++) {
-      const gap = (this.#before[i + 1] ?? 0) - (this.#at[i - 1] ?? 0)
-      const worth = gap / Math.max(1, now - (this.#at[i] ?? 0))
+      const gap = this.#before(i + 1) - this.#at(i - 1)
+      const worth = gap / Math.max(1, now - this.#at(i))
       if (worth < smallest) {
         smallest = worth
         victim = i
       }
     }
-    for (let i = victim; i < this.#count - 1; i++) this.#copy(i + 1, i)
+    this.#knots.copyWithin(victim * WIDTH, (victim + 1) * WIDTH, this.#count * WIDTH)
     this.#count--
   }
 
-  #insert(place: number, offset: number, before: number, at: number, exact: boolean): void {
-    if (this.#count >= this.#offsets.length) this.#grow()
-    for (let i = this.#count; i > place; i--) this.#copy(i - 1, i)
-    this.#offsets[place] = offset
-    this.#before[place] = before
-    this.#at[place] = at
-    this.#exact[place] = Number(exact)
+  #insert(place: number, offset: number, before: number, time: number, exact: boolean): void {
+    if (this.#count * WIDTH >= this.#knots.length) this.#grow()
+    this.#knots.copyWithin((place + 1) * WIDTH, place * WIDTH, this.#count * WIDTH)
+    const at = place * WIDTH
+    this.#knots[at + OFFSET] = offset
+    this.#knots[at + BEFORE] = before
+    this.#knots[at + AT] = time
+    this.#knots[at + EXACT] = Number(exact)
     this.#count++
   }
 
   #copy(from: number, to: number): void {
-    this.#offsets[to] = this.#offsets[from] ?? 0
-    this.#before[to] = this.#before[from] ?? 0
-    this.#at[to] = this.#at[from] ?? 0
-    this.#exact[to] = this.#exact[from] ?? 0
+    this.#knots.copyWithin(to * WIDTH, from * WIDTH, (from + 1) * WIDTH)
   }
 
   #grow(): void {
-    const capacity = Math.min(CAPACITY, this.#offsets.length * 2)
-    this.#offsets = widened(this.#offsets, capacity)
-    this.#before = widened(this.#before, capacity)
-    this.#at = widened(this.#at, capacity)
-    const exact = new Uint8Array(capacity)
-    exact.set(this.#exact)
-    this.#exact = exact
+    const wider = new Float64Array(Math.min(CAPACITY * WIDTH, this.#knots.length * 2))
+    wider.set(this.#knots)
+    this.#knots = wider
+  }
+
+  #offset(knot: number): number {
+    return this.#knots[knot * WIDTH + OFFSET] ?? 0
+  }
+
+  #before(knot: number): number {
+    return this.#knots[knot * WIDTH + BEFORE] ?? 0
+  }
+
+  #at(knot: number): number {
+    return this.#knots[knot * WIDTH + AT] ?? 0
+  }
+
+  #isExact(knot: number): boolean {
+    return this.#knots[knot * WIDTH + EXACT] === 1
+  }
+
+  /** Every record before the knot is older than `asked`, too. */
+  #askedBefore(knot: number, asked: number): void {
+    this.#knots[knot * WIDTH + BEFORE] = Math.min(this.#before(knot), asked)
   }
 }
 
@@ -262,18 +267,19 @@ function doubtAt(now: number): number {
   return ((found[LATEST] ?? 0) - earliest) / Math.max(WIDEST, (now - (found[TIME] ?? 0)) * WIDEST_SHARE)
 }
 
-function widened(from: Float64Array, capacity: number): Float64Array {
-  const to = new Float64Array(capacity)
-  to.set(from)
-  return to
-}
-
 /** Milliseconds since the epoch. */
 export interface Estimate {
   readonly time: number
   readonly earliest: number | undefined
   readonly latest: number
 }
+
+/** Numbers of a knot, and where each is. */
+const WIDTH = 4
+const OFFSET = 0
+const BEFORE = 1
+const AT = 2
+const EXACT = 3
 
 const CAPACITY = 128
 const FIRST_CAPACITY = 8
