@@ -28,5 +28,5 @@ HEALTHCHECK --interval=15s --timeout=3s --start-period=30s \
 # Memory that is free goes back to the system: the young generation may else grow to 128 MiB, mostly of garbage, and
 # the C library keeps a heap for each thread.
 ENV MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072
-ENTRYPOINT ["node", "--max-semi-space-size=4", "dist/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=4", "--heap-growing-percent=25", "dist/main.js"]
 CMD ["run", "--config", "config/cdc-exporter.yaml"]
