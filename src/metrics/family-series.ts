@@ -357,7 +357,7 @@ export class FamilySeries {
         length = put(isFirst ? '{' : ',', length)
         length = put(names[k] ?? '', length)
         length = put('="', length)
-        length = putEscaped(this.#labels[slot * this.#names.length + k] ?? '', length)
+        length = put(escapeLabelValue(this.#labels[slot * this.#names.length + k] ?? ''), length)
         length = put('"', length)
         isFirst = false
       }
@@ -387,8 +387,6 @@ export class FamilySeries {
 /** Where lines are put together before their length is known; one for all, as none is under way for longer than a call. */
 let draft = Buffer.allocUnsafeSlow(65_536)
 const LINE_FEED = 0x0a
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
 const NOT_ASCII = 0x80
 /** Of UTF-8, for one character of a JavaScript string. */
 const MOST_BYTES_A_CHARACTER = 3
@@ -404,20 +402,6 @@ function put(text: string, at: number): number {
   for (let i = 0; i < length; i++) {
     const code = text.charCodeAt(i)
     if (code >= NOT_ASCII) return at + bytes.write(text, at)
-    bytes[at + i] = code
-  }
-  return at + length
-}
-
-/** The same for the value of a label. */
-function putEscaped(value: string, at: number): number {
-  const { length } = value
-  reserveDraft(at, length * MOST_BYTES_A_CHARACTER)
-  const bytes = draft
-  for (let i = 0; i < length; i++) {
-    const code = value.charCodeAt(i)
-    if (code >= NOT_ASCII || code === QUOTE || code === BACKSLASH || code === LINE_FEED)
-      return put(escapeLabelValue(value), at)
     bytes[at + i] = code
   }
   return at + length

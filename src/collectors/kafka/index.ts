@@ -113,12 +113,11 @@ function text(n: number): string {
 
 /** Samples the ends; gives the partitions of which too little is known for what is read there, as after a start. */
 async function takeNote(reading: Reading, { times, retentions }: Memory, now: number): Promise<Place[]> {
-  times.begin(reading.pass.metadata, reading.ends)
+  times.begin(reading.pass.metadata, reading.ends, (topic) => retentions.of(topic).compacted)
   await eachCommit(reading, times, (topic, partition) => {
     trackedLine(topic, partition)
   })
   times.sample(reading.ends, now)
-  for (const topic of times.topics) topic.compacted = retentions.of(topic.name).compacted
   const unknown = new Map<Timeline, Place>()
   await eachCommit(reading, times, (topic, partition, position) => {
     const line = topic.lines[partition]

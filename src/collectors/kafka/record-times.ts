@@ -15,7 +15,7 @@ export interface TrackedTopic {
   readonly id: string | undefined
   readonly lines: (Timeline | undefined)[]
   readonly leaders: readonly number[]
-  compacted: boolean
+  readonly compacted: boolean
 }
 
 const SECOND = 1000
@@ -37,7 +37,7 @@ export class RecordTimes {
   #topics = new Map<string, TrackedTopic>()
 
   /** The topics of this pass. Those that are gone, or were made anew, are forgotten. */
-  begin(metadata: KafkaPass['metadata'], wanted: Offsets): void {
+  begin(metadata: KafkaPass['metadata'], wanted: Offsets, isCompacted: (topic: string) => boolean): void {
     const before = this.#topics
     this.#topics = new Map()
     for (const { name, id, partitions } of metadata.topics) {
@@ -51,13 +51,9 @@ export class RecordTimes {
         id,
         leaders,
         lines: same?.lines ?? [],
-        compacted: same?.compacted ?? false,
+        compacted: isCompacted(name),
       })
     }
-  }
-
-  get topics(): Iterable<TrackedTopic> {
-    return this.#topics.values()
   }
 
   topic(name: string): TrackedTopic | undefined {
