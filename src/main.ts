@@ -1,30 +1,22 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { errorLine } from './app.ts'
-import { type AlertsTestOptions, testAlerts } from './commands/alerts.ts'
-import { type CheckOptions, check } from './commands/check.ts'
-import { type CollectOptions, collect } from './commands/collect.ts'
-import { printConfig, printSchema, validateConfig } from './commands/config.ts'
-import {
-  type ChangeOptions,
-  forgetCommand,
-  listCommand,
-  type OperateCommandOptions,
-  operateCommand,
-  showCommand,
-  UsageError,
-} from './commands/connect.ts'
-import { type BisectOptions, bisectDrift, type DriftOptions, showDrift } from './commands/drift.ts'
-import { type ListOptions, listFailures, markFailures, showFailure } from './commands/failures.ts'
-import { type LagOptions, lag } from './commands/lag.ts'
+import type { AlertsTestOptions } from './commands/alerts.ts'
+import type { CheckOptions } from './commands/check.ts'
+import type { CollectOptions } from './commands/collect.ts'
+import type { ChangeOptions, OperateCommandOptions, SelectOptions } from './commands/connect.ts'
+import type { BisectOptions, DriftOptions } from './commands/drift.ts'
+import type { CommonOptions, ListOptions } from './commands/failures.ts'
+import type { LagOptions } from './commands/lag.ts'
 import { run, version } from './commands/run.ts'
-import { type StatusOptions, status } from './commands/status.ts'
-import { printToken } from './commands/token.ts'
+import type { StatusOptions } from './commands/status.ts'
+import { UsageError } from './commands/usage-error.ts'
 import { parseDuration } from './config/fields.ts'
 import { ConfigError } from './config/load.ts'
 import { ROLES, type Role } from './config/tokens.ts'
 
 // Exit codes: 0 good, 1 failed, 2 bad usage or configuration.
+// A command is loaded when it is given: the daemon has no use for the others, nor they for each other.
 const program = new Command('cdc-exporter')
   .description('Prometheus exporter and alert sidecar for change-data-capture pipelines')
   .version(version)
@@ -45,6 +37,7 @@ program
   .option(...CONFIG)
   .option('--collector <kind>', 'where collectors of several kinds have this target')
   .action(async (target: string, options: CollectOptions) => {
+    const { collect } = await import('./commands/collect.ts')
     if (!(await collect(target, options))) process.exitCode = 1
   })
 
@@ -55,6 +48,7 @@ program
   .option(...CONFIG)
   .option('--json', 'JSON instead of a table')
   .action(async (targets: readonly string[], options: CheckOptions) => {
+    const { check } = await import('./commands/check.ts')
     process.exitCode = await check(targets, options, interrupted())
   })
 
@@ -66,6 +60,7 @@ program
   .option('--watch', 'again and again, until interrupted')
   .option('--json', 'JSON instead of a table')
   .action(async (options: StatusOptions) => {
+    const { status } = await import('./commands/status.ts')
     if (!(await status(options, interrupted()))) process.exitCode = 1
   })
 
@@ -74,13 +69,16 @@ config
   .command('validate')
   .description('list every fault of the file, each with its line')
   .argument('[file]', 'configuration file', 'config/cdc-exporter.yaml')
-  .action(validateConfig)
+  .action(async (file: string) => (await import('./commands/config.ts')).validateConfig(file))
 config
   .command('show')
   .description('print the configuration in force, defaults filled in, secrets masked')
   .argument('[file]', 'configuration file', 'config/cdc-exporter.yaml')
-  .action(printConfig)
-config.command('schema').description('print the JSON Schema of the file').action(printSchema)
+  .action(async (file: string) => (await import('./commands/config.ts')).printConfig(file))
+config
+  .command('schema')
+  .description('print the JSON Schema of the file')
+  .action(async () => (await import('./commands/config.ts')).printSchema())
 
 program
   .command('lag')
@@ -95,7 +93,7 @@ program
   .option('--interval <duration>', 'time between two passes', milliseconds, 2_000)
   .option('--watch', 'again and again, until interrupted')
   .option('--json', 'JSON instead of a table')
-  .action((options: LagOptions) => lag(options, interrupted()))
+  .action(async (options: LagOptions) => (await import('./commands/lag.ts')).lag(options, interrupted()))
 
 const drift = program.command('drift').description('rows that one side has and the other has not, now')
 drift
@@ -105,6 +103,7 @@ drift
   .option(...CONFIG)
   .option('--json', 'JSON instead of tables')
   .action(async (check: string, options: DriftOptions) => {
+    const { showDrift } = await import('./commands/drift.ts')
     if (!(await showDrift(check, options, interrupted()))) process.exitCode = 1
   })
 drift
@@ -116,6 +115,7 @@ drift
   .option('--max-keys <count>', 'keys of a table to name', wholeNumber, 10_000)
   .option('--json', 'JSON instead of tables')
   .action(async (check: string, options: BisectOptions) => {
+    const { bisectDrift } = await import('./commands/drift.ts')
     if (!(await bisectDrift(check, options, interrupted()))) process.exitCode = 1
   })
 
@@ -134,14 +134,16 @@ failures
   .option('--limit <count>', 'at most so many', wholeNumber, 50)
   .option('--offset <count>', 'leave out so many', wholeNumber, 0)
   .option('--json', 'JSON instead of a table')
-  .action((options: ListOptions) => listFailures(options))
+  .action(async (options: ListOptions) => (await import('./commands/failures.ts')).listFailures(options))
 failures
   .command('show')
   .description('one with its trace, first steps and history')
   .argument('<id>', 'as in the list', wholeNumber)
   .option(...CONFIG)
   .option('--json', 'JSON instead of text')
-  .action(showFailure)
+  .action(async (id: number, options: CommonOptions) =>
+    (await import('./commands/failures.ts')).showFailure(id, options),
+  )
 for (const operation of ['resolve', 'unresolve'] as const) {
   failures
     .command(operation)
@@ -153,7 +155,9 @@ for (const operation of ['resolve', 'unresolve'] as const) {
     .argument('<id...>', 'as in the list', wholeNumbers)
     .option(...CONFIG)
     .option('--json', 'JSON instead of text')
-    .action((ids: readonly number[], options) => markFailures(operation, ids, options))
+    .action(async (ids: readonly number[], options: CommonOptions) =>
+      (await import('./commands/failures.ts')).markFailures(operation, ids, options),
+    )
 }
 
 program
@@ -168,6 +172,7 @@ program
   .option('--within <duration>', 'how long it is waited for its receivers', milliseconds, 60_000)
   .option('--json', 'JSON instead of a table')
   .action(async (name: string | undefined, options: AlertsTestOptions) => {
+    const { testAlerts } = await import('./commands/alerts.ts')
     if (!(await testAlerts(name, options, interrupted()))) process.exitCode = 1
   })
 
@@ -183,10 +188,11 @@ program
   .requiredOption('--name <name>', 'who has it')
   .addOption(new Option('--role <role>').choices(ROLES).default('viewer'))
   .option('--team <name...>', 'teams of a team-lead', [])
-  .action(({ name, role, team }: { name: string; role: Role; team: readonly string[] }) => {
+  .action(async ({ name, role, team }: { name: string; role: Role; team: readonly string[] }) => {
     if ((role === 'team-lead') !== team.length > 0) {
       program.error('error: a team-lead has teams (--team), and nobody else has')
     }
+    const { printToken } = await import('./commands/token.ts')
     printToken({ name, role, team })
   })
 
@@ -222,13 +228,17 @@ function changing(command: Command): Command {
 
 selecting(connect.command('list').description('connectors with their states').argument('[name...]'))
   .option(...STATE)
-  .action((names, options) => listCommand(names, options, interrupted()))
+  .action(async (names: readonly string[], options: SelectOptions) =>
+    (await import('./commands/connect.ts')).listCommand(names, options, interrupted()),
+  )
 selecting(
   connect
     .command('show')
     .description('one connector with its configuration, secrets masked')
     .argument('<name>'),
-).action((name, options) => showCommand(name, options, interrupted()))
+).action(async (name: string, options: SelectOptions) =>
+  (await import('./commands/connect.ts')).showCommand(name, options, interrupted()),
+)
 
 const OPERATIONS = {
   restart: 'restart what has failed, the connector or tasks of it',
@@ -249,6 +259,7 @@ for (const operation of ['restart', 'pause', 'resume', 'stop', 'delete'] as cons
     )
   if (operation === 'restart') command.option('--all-tasks', 'tasks too that have not failed')
   command.action(async (names: readonly string[], options: OperateCommandOptions) => {
+    const { operateCommand } = await import('./commands/connect.ts')
     if (!(await operateCommand(operation, names, options, interrupted()))) process.exitCode = 1
   })
 }
@@ -256,6 +267,7 @@ for (const operation of ['restart', 'pause', 'resume', 'stop', 'delete'] as cons
 changing(
   connect.command('forget').description('drop what the failure log keeps of it; no cluster is asked'),
 ).action(async (names: readonly string[], options: ChangeOptions) => {
+  const { forgetCommand } = await import('./commands/connect.ts')
   if (!(await forgetCommand(names, options, interrupted()))) process.exitCode = 1
 })
 

@@ -179,6 +179,9 @@ export interface CollectorKind<Settings = unknown> {
   create(settings: Settings, context: CollectorContext): Collector
 }
 
+/** How to load each kind, by its name: the kinds that a configuration does not have cost no memory. */
+export type CollectorKinds = Readonly<Record<string, () => Promise<CollectorKind>>>
+
 export function defineCollector<Settings>(kind: CollectorKind<Settings>): CollectorKind<Settings> {
   return kind
 }

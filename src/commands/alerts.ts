@@ -6,8 +6,8 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { type Clock, systemClock } from '../clock.ts'
 import { nearestName } from '../config/issues.ts'
-import { UsageError } from './connect.ts'
 import { plainTable, printable } from './plain-table.ts'
+import { UsageError } from './usage-error.ts'
 
 // A sample of an alert goes through the user's Alertmanager, as Prometheus would send it. Its label `test` keeps it apart
 // from what is real: the shipped routes group by it, no sample mutes a real alert, and each message begins with TEST.

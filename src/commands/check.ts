@@ -4,9 +4,9 @@ import { collectorKinds } from '../collectors/index.ts'
 import { type Config, ConfigError, type InstanceConfig, loadConfig } from '../config/load.ts'
 import { checkView } from '../http/api/checks.ts'
 import { redact } from '../log.ts'
-import { UsageError } from './connect.ts'
 import { plainTable, printable } from './plain-table.ts'
 import { withProgress } from './progress.ts'
+import { UsageError } from './usage-error.ts'
 
 export interface CheckOptions {
   readonly config: string
@@ -29,7 +29,7 @@ export async function check(
 ): Promise<0 | 1 | 2> {
   let config: Config
   try {
-    config = loadConfig(file, { kinds: collectorKinds, env: process.env })
+    config = await loadConfig(file, { kinds: collectorKinds, env: process.env })
   } catch (error) {
     if (!json || !(error instanceof ConfigError)) throw error
     const { faults } = error

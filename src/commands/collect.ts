@@ -18,7 +18,7 @@ export interface CollectOptions {
  * output. Resolves to whether all could read their backends; says on standard error why not.
  */
 export async function collect(target: string, { config: file, collector }: CollectOptions): Promise<boolean> {
-  const { collectors, secrets } = loadConfig(file, { kinds: collectorKinds, env: process.env })
+  const { collectors, secrets } = await loadConfig(file, { kinds: collectorKinds, env: process.env })
   const chosen = collectors.filter(
     (settings) => settings.target === target && (collector === undefined || settings.kind.kind === collector),
   )

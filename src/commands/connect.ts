@@ -22,8 +22,9 @@ import { OperationLog } from '../operations/operation-log.ts'
 import { openStore } from '../operations/store.ts'
 import { openSwitches, switched } from '../operations/switches.ts'
 import { plainTable } from './plain-table.ts'
+import { UsageError } from './usage-error.ts'
 
-interface SelectOptions {
+export interface SelectOptions {
   readonly config: string
   readonly environment?: string
   /** The target of a connect collector. */
@@ -50,18 +51,13 @@ export interface OperateCommandOptions extends ChangeOptions {
 /** Milliseconds that a cluster has to tell of its connectors. */
 const READ_WITHIN = 10_000
 
-/** What the command was called with makes no sense: exit code 2. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError'
-}
-
 /** Lists the connectors of the selection; throws when a cluster could not be read, with what the others have shown. */
 export async function listCommand(
   names: readonly string[],
   options: SelectOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { fleets, secrets } = open(options)
+  const { fleets, secrets } = await open(options)
   const { connectors, unread } = await listConnectors(
     fleets,
     selectorOf(names, options),
@@ -106,7 +102,7 @@ function requireRead(unread: ConnectorList['unread']): void {
 async function select(
   names: readonly string[],
   options: SelectOptions,
-  { fleets, secrets }: ReturnType<typeof open>,
+  { fleets, secrets }: Awaited<ReturnType<typeof open>>,
   signal: AbortSignal,
 ): Promise<readonly ListedConnector[]> {
   const selector = selectorOf(names, options)
@@ -117,7 +113,7 @@ async function select(
 
 /** Shows one connector with its configuration, secrets masked. */
 export async function showCommand(name: string, options: SelectOptions, signal: AbortSignal): Promise<void> {
-  const opened = open(options)
+  const opened = await open(options)
   const { fleets, secrets } = opened
   const found = await select([name], options, opened, signal)
   const [only, ...more] = found
@@ -147,7 +143,7 @@ export async function operateCommand(
 ): Promise<boolean> {
   const { dryRun, yes, json } = options
   requireSelection(names, options)
-  const opened = open(options)
+  const opened = await open(options)
   const { config, fleets, secrets } = opened
   const connectors = await select(names, options, opened, signal)
   requireFound(names, connectors)
@@ -194,7 +190,7 @@ export async function forgetCommand(
   signal: AbortSignal,
 ): Promise<boolean> {
   requireSelection(names, options)
-  const { config, secrets } = open(options)
+  const { config, secrets } = await open(options)
   const { stateDir, history } = config
   if (stateDir === undefined) {
     throw new Error(`${options.config} has no state_dir: POST /api/v1/connectors:forget asks the daemon`)
@@ -236,8 +232,8 @@ function requireFound(names: readonly string[], found: readonly { readonly conne
   if (found.length === 0) throw new Error('no connector fits the selection')
 }
 
-function open({ config: file }: SelectOptions) {
-  const config = loadConfig(file, { kinds: collectorKinds, env: process.env })
+async function open({ config: file }: SelectOptions) {
+  const config = await loadConfig(file, { kinds: collectorKinds, env: process.env })
   const switches = openSwitches(config.stateDir)
   const fleets = connectFleets(config.collectors.map((settings) => switched(settings, switches)))
   if (fleets.length === 0) throw new Error(`${file} has no connect collector`)

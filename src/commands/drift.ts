@@ -47,7 +47,7 @@ async function compare(
   signal: AbortSignal,
   bounds: Pick<BisectOptions, 'maxRows' | 'maxKeys'> | undefined,
 ): Promise<boolean> {
-  const { collectors, secrets } = loadConfig(file, { kinds: collectorKinds, env: process.env })
+  const { collectors, secrets } = await loadConfig(file, { kinds: collectorKinds, env: process.env })
   const clean = (text: string) =>
     redact(
       text,

@@ -9,7 +9,7 @@ import { failureDetail, failureView, NOT_MARKED, partName } from '../operations/
 import { openStore, storeFile } from '../operations/store.ts'
 import { plainTable } from './plain-table.ts'
 
-interface CommonOptions {
+export interface CommonOptions {
   readonly config: string
   readonly json?: boolean
 }
@@ -21,8 +21,15 @@ export interface ListOptions extends CommonOptions, Omit<FailureFilter, 'state'>
 }
 
 /** The failures of the filter, the newest first. */
-export function listFailures({ config, json, state, limit, offset, ...filter }: ListOptions): void {
-  withFailureLog(config, ({ log }) => {
+export async function listFailures({
+  config,
+  json,
+  state,
+  limit,
+  offset,
+  ...filter
+}: ListOptions): Promise<void> {
+  await withFailureLog(config, ({ log }) => {
     const wanted = { ...filter, state: state === 'all' ? undefined : state }
     const { items, total } = log.list(wanted, { limit, offset })
     if (json) return printJson({ items: items.map(failureView), total, limit, offset })
@@ -52,8 +59,8 @@ export function listFailures({ config, json, state, limit, offset, ...filter }: 
 }
 
 /** One failure with its trace, first steps and history. Throws where there is none. */
-export function showFailure(id: number, { config, json }: CommonOptions): void {
-  withFailureLog(config, ({ log }) => {
+export async function showFailure(id: number, { config, json }: CommonOptions): Promise<void> {
+  await withFailureLog(config, ({ log }) => {
     const failure = log.get(id)
     const detail = failureDetail(log, id)
     if (!failure || !detail) throw new Error(`failure ${id}: ${NOT_MARKED.absent}`)
@@ -84,12 +91,12 @@ export function showFailure(id: number, { config, json }: CommonOptions): void {
 }
 
 /** Marks each by hand, in the name of this machine's user; throws where one could not be marked. */
-export function markFailures(
+export async function markFailures(
   operation: 'resolve' | 'unresolve',
   ids: readonly number[],
   { config, json }: CommonOptions,
-): void {
-  withFailureLog(config, ({ log, audit }) => {
+): Promise<void> {
+  await withFailureLog(config, ({ log, audit }) => {
     const who = userInfo().username
     const results = ids.map((id) => {
       const failure = log.get(id)
@@ -111,8 +118,11 @@ export function markFailures(
 }
 
 /** The file of the configuration's `state_dir`; a daemon may have it open meanwhile. */
-function withFailureLog(file: string, work: (open: { log: FailureLog; audit: Audit }) => void): void {
-  const config = loadConfig(file, { kinds: collectorKinds, env: process.env })
+async function withFailureLog(
+  file: string,
+  work: (open: { log: FailureLog; audit: Audit }) => void,
+): Promise<void> {
+  const config = await loadConfig(file, { kinds: collectorKinds, env: process.env })
   const { stateDir, history } = config
   if (stateDir === undefined) {
     throw new Error(

@@ -44,7 +44,7 @@ interface LagRow {
 
 /** Lag of consumer groups, as a table or JSON. Rejects with an Error for a cluster that cannot be read. */
 export async function lag(options: LagOptions, signal: AbortSignal): Promise<void> {
-  const { collectors } = loadConfig(options.config, { kinds: collectorKinds, env: process.env })
+  const { collectors } = await loadConfig(options.config, { kinds: collectorKinds, env: process.env })
   const chosen = collectors.filter(
     ({ kind, target }) =>
       kind.kind === 'kafka' && (options.target === undefined || target === options.target),

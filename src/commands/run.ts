@@ -13,7 +13,7 @@ export const version: string = JSON.parse(
 /** Runs until SIGTERM or SIGINT; SIGHUP loads the configuration anew. Throws a ConfigError for a bad one. */
 export async function run(file: string): Promise<void> {
   const load = () => loadConfig(file, { kinds: collectorKinds, env: process.env })
-  let config = load()
+  let config = await load()
   const secrets = () => config.secrets.flatMap((secret) => secret.known ?? [])
   const { level, levelNames, file: logFile } = config.log
   const output = standardOutput()
@@ -34,7 +34,7 @@ export async function run(file: string): Promise<void> {
   const reload = async (): Promise<readonly string[]> => {
     let next: Config
     try {
-      next = load()
+      next = await load()
     } catch (error) {
       const faults = error instanceof ConfigError ? error.message.split('\n') : [errorLine(error)]
       log.error({ config: file, faults }, 'configuration refused')

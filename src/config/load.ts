@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import type { CollectorKind, DeclaredFamily } from '../collection/collector.ts'
+import type { CollectorKind, CollectorKinds, DeclaredFamily } from '../collection/collector.ts'
 import { checkFamilies } from '../collection/run-metrics.ts'
 import { nextTime, type Schedule } from '../collection/schedule.ts'
 import type { LevelNames, LogLevel } from '../log.ts'
@@ -100,15 +100,16 @@ export class ConfigError extends Error {
 
 /**
  * Reads and validates a configuration file: variables filled in from `env`, defaults applied, secret files
- * read once. Throws a ConfigError that lists every fault at once and holds no secret.
+ * read once, the kinds that it has loaded. Rejects with a ConfigError that lists every fault at once and holds no
+ * secret.
  */
-export function loadConfig(
+export async function loadConfig(
   file: string,
   options: {
-    readonly kinds: readonly CollectorKind[]
+    readonly kinds: CollectorKinds
     readonly env: Readonly<Record<string, string | undefined>>
   },
-): Config {
+): Promise<Config> {
   let text: string
   try {
     text = readFileSync(file, 'utf8')
@@ -116,18 +117,18 @@ export function loadConfig(
     throw new ConfigError(file, [{ line: 1, column: 1, path: '', message: unreadable(error) }])
   }
   const source = new Source(text, options.env)
-  const config = source.value && readFile(source, source.value, resolve(dirname(file)), options.kinds)
+  const config = source.value && (await readFile(source, source.value, resolve(dirname(file)), options.kinds))
   if (config === undefined || source.faults.length > 0) throw new ConfigError(file, source.faults)
   return config
 }
 
 /** Undefined, or in parts, only where the source has got a fault. */
-function readFile(
+async function readFile(
   source: Source,
   value: Readonly<Record<string, unknown>>,
   folder: string,
-  kinds: readonly CollectorKind[],
-): Config | undefined {
+  kinds: CollectorKinds,
+): Promise<Config | undefined> {
   const file = check(fileSchema, value)
   if (file.complaints) {
     note(source, [], file.complaints, (path) => keysAt(fileSchema, path))
@@ -140,12 +141,12 @@ function readFile(
   const secrets = new Set<Secret>()
   for (const [index, entry] of (Array.isArray(value.collectors) ? value.collectors : []).entries()) {
     const path = ['collectors', index]
-    const collector = readCollector(source, path, entry, kinds)
+    const collector = await readCollector(source, path, entry, kinds)
     if (collector === undefined) continue
     const { kind, base, labels, settings } = collector
     if (base) requireUnique(source, path, kind.kind, base.target, seen)
     const families = settings === undefined ? [] : (kind.declared?.(settings) ?? [])
-    for (const each of families) requireFree(source, path, each, kinds, declared)
+    for (const each of families) await requireFree(source, path, each, kinds, declared)
     noteLabels(source, [...path, 'labels'], labels, [
       ...kind.families,
       ...(kind.checks ? checkFamilies : []),
@@ -249,7 +250,7 @@ function readSchedule(
 }
 
 /** Undefined where the kind is not known. Keys of all collectors and keys of the kind are judged apart. */
-function readCollector(source: Source, path: Path, entry: unknown, kinds: readonly CollectorKind[]) {
+async function readCollector(source: Source, path: Path, entry: unknown, kinds: CollectorKinds) {
   if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
     source.fault(path, `expected a map, got ${typeName(entry)}`)
     return undefined
@@ -261,11 +262,13 @@ function readCollector(source: Source, path: Path, entry: unknown, kinds: readon
   const base = check(collectorSchema, ofAll)
   note(source, path, base.complaints ?? [], () => [])
   const name: unknown = ofAll.kind
-  const kind = kinds.find((candidate) => candidate.kind === name)
-  if (kind === undefined) {
-    if (typeof name === 'string') source.fault([...path, 'kind'], unknownKind(name, kinds))
+  if (typeof name !== 'string') return undefined
+  const load = Object.hasOwn(kinds, name) ? kinds[name] : undefined
+  if (load === undefined) {
+    source.fault([...path, 'kind'], unknownKind(name, Object.keys(kinds)))
     return undefined
   }
+  const kind = await load()
   const settings = check(kind.settings, own)
   note(source, path, settings.complaints ?? [], (at) => [
     ...(at.length === 0 ? Object.keys(collectorShape) : []),
@@ -290,8 +293,7 @@ function note(
   }
 }
 
-function unknownKind(name: string, kinds: readonly CollectorKind[]): string {
-  const names = kinds.map(({ kind }) => kind)
+function unknownKind(name: string, names: readonly string[]): string {
   const nearest = nearestName(name, names)
   const hint = nearest === undefined ? '' : `; did you mean "${nearest}"?`
   return `expected one of ${names.join(', ')}, got ${shown(name)}${hint}`
@@ -325,16 +327,17 @@ interface Declared {
 }
 
 /** A family of one name has one type, one help and one set of labels in a scrape, whoever declares it. */
-function requireFree(
+async function requireFree(
   source: Source,
   root: Path,
   { family, path }: DeclaredFamily,
-  kinds: readonly CollectorKind[],
+  kinds: CollectorKinds,
   declared: Map<string, Declared>,
-): void {
+): Promise<void> {
   const at = [...root, ...path]
   const { name, labelNames } = family
-  const owner = kinds.find(({ families }) => families.some((other) => other.name === name))
+  const all = await Promise.all(Object.values(kinds).map((load) => load()))
+  const owner = all.find(({ families }) => families.some((other) => other.name === name))
   const first = declared.get(name)
   const reserved = labelNames.find((label) => RESERVED_LABELS.includes(label))
   if (owner) source.fault(at, `the ${owner.kind} collector has a family ${name}`)

@@ -1,12 +1,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { collectorKinds } from '../../src/collectors/index.ts'
+import { allKinds } from '../../src/collectors/index.ts'
 import { newToken } from '../../src/operations/access.ts'
 import { readExposition } from '../testbed/exposition-text.ts'
 import { temporaryFolder } from '../testbed/part.ts'
 import { reservePort } from '../testbed/ports.ts'
 import { TestbedProcess, waitFor } from '../testbed/process.ts'
+
+const collectorKinds = await allKinds()
 
 const main = resolve('src/main.ts')
 const examples = resolve('config/examples')

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type CollectorKind, defineCollector, seconds } from '../../src/collection/collector.ts'
+import { type CollectorKinds, defineCollector, seconds } from '../../src/collection/collector.ts'
 import {
   boolean,
   hostList,
@@ -69,4 +69,8 @@ const tally = defineCollector({
   create: () => ({ collect: async () => {} }),
 })
 
-export const kinds: readonly CollectorKind[] = [queue, compare, tally]
+export const kinds: CollectorKinds = {
+  queue: async () => queue,
+  compare: async () => compare,
+  tally: async () => tally,
+}

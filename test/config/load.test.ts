@@ -13,15 +13,15 @@ const folder = mkdtempSync(join(tmpdir(), 'config-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 /** Loads a text as a file; answers the lines of the refusal without the file's name. */
-function refusal(yaml: string, env: Record<string, string> = {}): string[] {
+async function refusal(yaml: string, env: Record<string, string> = {}): Promise<string[]> {
   const file = join(folder, 'x.yaml')
   writeFileSync(file, yaml)
-  return refusalOf(file, env)
+  return await refusalOf(file, env)
 }
 
-function refusalOf(file: string, env: Record<string, string> = {}): string[] {
+async function refusalOf(file: string, env: Record<string, string> = {}): Promise<string[]> {
   try {
-    loadConfig(file, { kinds, env })
+    await loadConfig(file, { kinds, env })
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     const lines = error.message.split('\n')
@@ -39,23 +39,23 @@ const loadValid = () => loadConfig(join(here, 'valid.yaml'), { kinds, env: VALID
 
 describe('a refused configuration lists every fault with its place', () => {
   const names = readdirSync(join(here, 'invalid'))
-  test.each(names)('%s', (name) => {
+  test.each(names)('%s', async (name) => {
     const file = join(here, 'invalid', name)
     const expected = [...readFileSync(file, 'utf8').matchAll(/^# expect: (.*)$/gm)].map(([, line]) => line)
     expect(expected).not.toEqual([])
-    const lines = refusalOf(file, { BROKER: 'kafka' })
+    const lines = await refusalOf(file, { BROKER: 'kafka' })
     expect(lines).toEqual(expected)
     expect(lines.join()).not.toContain('hunter2')
   })
 })
 
-test('a file that is not there is one fault', () => {
-  expect(refusalOf(join(folder, 'absent.yaml'))).toEqual(['1:1: cannot read the file (no such file)'])
+test('a file that is not there is one fault', async () => {
+  expect(await refusalOf(join(folder, 'absent.yaml'))).toEqual(['1:1: cannot read the file (no such file)'])
 })
 
 describe('a valid configuration', () => {
-  test('gets its defaults, variables and merged keys', () => {
-    const { web, log, collectors } = loadValid()
+  test('gets its defaults, variables and merged keys', async () => {
+    const { web, log, collectors } = await loadValid()
     expect(web).toEqual({ host: '::1', port: 9979 })
     expect(log).toEqual({ level: 'warning', levelNames: 'capitals', file: undefined })
     const [erp, development, fast, compare] = collectors
@@ -86,8 +86,8 @@ describe('a valid configuration', () => {
     expect(compare).toMatchObject({ enabled: false, settings: { check: { type: 'sum', column: 'total' } } })
   })
 
-  test('hands over its secrets, read from beside the file', () => {
-    const { secrets } = loadValid()
+  test('hands over its secrets, read from beside the file', async () => {
+    const { secrets } = await loadValid()
     expect(secrets.every((secret) => secret instanceof Secret)).toBe(true)
     expect(secrets.map((secret) => secret.reveal())).toEqual([
       'hunter2',
@@ -95,11 +95,11 @@ describe('a valid configuration', () => {
       'postgres://reader:s3cr%40t@db/erp',
     ])
     expect(secrets.map((secret) => secret.known)).toEqual(secrets.map((secret) => secret.reveal()))
-    expect(JSON.stringify(loadValid())).not.toMatch(/hunter2|s3cr/)
+    expect(JSON.stringify(await loadValid())).not.toMatch(/hunter2|s3cr/)
   })
 
-  test('is shown with its defaults and without its secrets', () => {
-    const text = showConfig(loadValid())
+  test('is shown with its defaults and without its secrets', async () => {
+    const text = showConfig(await loadValid())
     expect(text).toContain('listen: "[::1]:9979"')
     expect(text).toContain('    timeout: 20s\n    max_series: 1000000\n')
     expect(text).toContain('    interval: 1m\n')
@@ -113,27 +113,28 @@ describe('variables', () => {
   const withTarget = (target: string) =>
     `collectors: [{ kind: queue, brokers: "a:1", target: ${JSON.stringify(target)} }]`
 
-  test('never add structure to the file', () => {
+  test('never add structure to the file', async () => {
     writeFileSync(join(folder, 'x.yaml'), withTarget('${X}'))
     const X = 'a", enabled: false, x: "\n- {}'
-    const [only] = loadConfig(join(folder, 'x.yaml'), { kinds, env: { X: 'a", enabled: false' } }).collectors
+    const [only] = (await loadConfig(join(folder, 'x.yaml'), { kinds, env: { X: 'a", enabled: false' } }))
+      .collectors
     expect(only).toMatchObject({ target: 'a", enabled: false', enabled: true })
-    expect(refusal(withTarget('${X}'), { X })).toHaveLength(1)
+    expect(await refusal(withTarget('${X}'), { X })).toHaveLength(1)
   })
 
-  test('are not looked for in keys and comments', () => {
-    expect(refusal('# ${X}\ncollectors: []\n"${X}": 1')).toEqual(['3:1: ${X}: unknown key'])
+  test('are not looked for in keys and comments', async () => {
+    expect(await refusal('# ${X}\ncollectors: []\n"${X}": 1')).toEqual(['3:1: ${X}: unknown key'])
   })
 
-  test('are not quoted in a fault when their name says that they are secret', () => {
-    const lines = refusal('log: { level: "${API_TOKEN}" }\ncollectors: []', { API_TOKEN: 'hunter2' })
+  test('are not quoted in a fault when their name says that they are secret', async () => {
+    const lines = await refusal('log: { level: "${API_TOKEN}" }\ncollectors: []', { API_TOKEN: 'hunter2' })
     expect(lines).toEqual([
       expect.stringMatching(/^1:15: log\.level: expected one of .*, got "\[redacted\]"$/),
     ])
   })
 })
 
-test('a secret in the wrong place is in no message', () => {
+test('a secret in the wrong place is in no message', async () => {
   const faulty = [
     'kind: queue\n    password: [hunter2]',
     'kind: queue\n    password: 72390451',
@@ -150,7 +151,7 @@ test('a secret in the wrong place is in no message', () => {
     'kind: compare\n    source: { postgresql: { url: { password: hunter2 } } }',
   ]
   for (const entry of faulty) {
-    const lines = refusal(`collectors:\n  - target: a\n    ${entry}\n`)
+    const lines = await refusal(`collectors:\n  - target: a\n    ${entry}\n`)
     expect(lines, entry).not.toEqual([])
     expect(lines.join('\n'), entry).not.toMatch(/hunter2|72390451/)
   }
@@ -161,13 +162,16 @@ test.each([
   ['[::]:9979', { host: '::', port: 9979 }],
   ['127.0.0.1:80', { host: '127.0.0.1', port: 80 }],
   ['exporter.local:80', { host: 'exporter.local', port: 80 }],
-])('web.listen %s', (listen, web) => {
+])('web.listen %s', async (listen, web) => {
   writeFileSync(join(folder, 'x.yaml'), `web: { listen: "${listen}" }\ncollectors: []`)
-  expect(loadConfig(join(folder, 'x.yaml'), { kinds, env: {} }).web).toEqual(web)
+  expect((await loadConfig(join(folder, 'x.yaml'), { kinds, env: {} })).web).toEqual(web)
 })
 
-test.each(['9979', ':', ':70000', '::1:80', '[::1]', 'a b:80'])('web.listen %s is refused', (listen) => {
-  expect(refusal(`web: { listen: "${listen}" }\ncollectors: []`)).toEqual([
-    `1:16: web.listen: expected host:port, [IPv6]:port or :port, got "${listen}"`,
-  ])
-})
+test.each(['9979', ':', ':70000', '::1:80', '[::1]', 'a b:80'])(
+  'web.listen %s is refused',
+  async (listen) => {
+    expect(await refusal(`web: { listen: "${listen}" }\ncollectors: []`)).toEqual([
+      `1:16: web.listen: expected host:port, [IPv6]:port or :port, got "${listen}"`,
+    ])
+  },
+)

@@ -5,9 +5,10 @@ import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { jsonSchema } from '../../src/config/schema.ts'
-import { kinds } from './kinds.ts'
+import { kinds as kindsByName } from './kinds.ts'
 
 const here = import.meta.dirname
+const kinds = await Promise.all(Object.values(kindsByName).map((load) => load()))
 const schema = jsonSchema(kinds)
 const validator = z.fromJSONSchema(schema)
 const accepts = (text: string) => validator.safeParse(parse(text, { merge: true })).success

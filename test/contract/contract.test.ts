@@ -10,7 +10,7 @@ import {
 } from '../../src/collection/collector.ts'
 import { Instance } from '../../src/collection/instance.ts'
 import { stateInMemory } from '../../src/collection/kept-state.ts'
-import { collectorKinds } from '../../src/collectors/index.ts'
+import { allKinds } from '../../src/collectors/index.ts'
 import type { Distribution } from '../../src/metrics/distribution.ts'
 import { Exposition } from '../../src/metrics/exposition.ts'
 import type { Family } from '../../src/metrics/family.ts'
@@ -18,6 +18,8 @@ import { reporterInMemory } from '../../src/operations/failure-log.ts'
 import { keptNames } from '../repository/kept-names.ts'
 import { PATIENCE_MS, waitFor } from '../testbed/process.ts'
 import { type Backend, backends } from './backends.ts'
+
+const collectorKinds = await allKinds()
 
 test('every kind has a backend here, and every backend a kind', () => {
   expect(Object.keys(backends).toSorted()).toEqual(collectorKinds.map(({ kind }) => kind).toSorted())

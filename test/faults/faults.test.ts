@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { collectorKinds } from '../../src/collectors/index.ts'
+import { allKinds } from '../../src/collectors/index.ts'
 import { installClickHouse } from '../testbed/clickhouse.ts'
 import { collectorsOf, type DaemonPart, startDaemon } from '../testbed/daemon.ts'
 import { startTraffic, type Traffic } from '../testbed/erp/traffic.ts'
@@ -11,6 +11,8 @@ import type { Part } from '../testbed/part.ts'
 import { etlApp, type Pipeline, startPipeline } from '../testbed/pipeline.ts'
 import { waitFor } from '../testbed/process.ts'
 import { type Answer, type Prober, startProber, worstOf } from './prober.ts'
+
+const collectorKinds = await allKinds()
 
 interface Fault {
   readonly part: keyof Pick<Pipeline, 'postgres' | 'kafka' | 'connect' | 'clickhouse' | 'redis' | 'pm2'>

@@ -92,7 +92,7 @@ export async function serveFleets(who: readonly Person[] | undefined): Promise<F
         ],
       }),
     )
-    return loadConfig(file, { kinds: [fleet], env: {} })
+    return loadConfig(file, { kinds: { fleet: async () => fleet }, env: {} })
   }
   const lines: Record<string, unknown>[] = []
   const log = createLogger({
@@ -100,7 +100,7 @@ export async function serveFleets(who: readonly Person[] | undefined): Promise<F
     secrets: () => [],
     destination: { write: (line) => void lines.push(JSON.parse(line)) },
   })
-  const app = await startApp(configure(who), { log, version: '1.2.3' })
+  const app = await startApp(await configure(who), { log, version: '1.2.3' })
   const url = `http://127.0.0.1:${app.port}`
   return {
     url,
@@ -122,7 +122,7 @@ export async function serveFleets(who: readonly Person[] | undefined): Promise<F
       }
     },
     audited: () => lines.filter(({ logger }) => logger === 'audit'),
-    reload: (who) => app.apply(configure(who)),
+    reload: async (who) => await app.apply(await configure(who)),
     async stop() {
       await app.stop()
       folder.remove()

@@ -56,7 +56,10 @@ export async function serve(depots: Depots, collectors: readonly object[]): Prom
   const folder = temporaryFolder('http')
   const file = join(folder.path, 'config.yaml')
   writeFileSync(file, stringify({ web: { listen: '127.0.0.1:0' }, collectors }))
-  const config = loadConfig(file, { kinds: [depot, shop], env: {} })
+  const config = await loadConfig(file, {
+    kinds: { depot: async () => depot, shop: async () => shop },
+    env: {},
+  })
   const silent = createLogger({ level: 'critical', secrets: () => [], destination: { write: () => {} } })
   const app = await startApp(config, { log: silent, version: '1.2.3' })
   return {

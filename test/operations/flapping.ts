@@ -26,7 +26,10 @@ const flapping = defineCollector({
   }),
 })
 
-await startApp(loadConfig(process.argv[2] ?? '', { kinds: [flapping], env: {} }), {
-  log: createLogger({ level: 'critical', secrets: () => [] }),
-  version: '1.2.3',
-})
+await startApp(
+  await loadConfig(process.argv[2] ?? '', { kinds: { flapping: async () => flapping }, env: {} }),
+  {
+    log: createLogger({ level: 'critical', secrets: () => [] }),
+    version: '1.2.3',
+  },
+)

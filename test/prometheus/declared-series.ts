@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { checkFamilies, runFamilies } from '../../src/collection/run-metrics.ts'
-import { collectorKinds } from '../../src/collectors/index.ts'
+import { allKinds } from '../../src/collectors/index.ts'
 import type { Family } from '../../src/metrics/family.ts'
 import { ownMetrics } from '../../src/metrics/own.ts'
 import { readExposition } from '../testbed/exposition-text.ts'
 import { readExpression } from './promql.ts'
 import { allRules, folder } from './rule-files.ts'
+
+const collectorKinds = await allKinds()
 
 /** Of a series that somebody gives: its label names, without those of the scrape and of the configuration. */
 export type DeclaredSeries = ReadonlyMap<string, readonly string[]>

@@ -20,13 +20,13 @@ const manifests = parseAllDocuments(read('deploy/kubernetes/cdc-exporter.yaml'))
 })
 const manifest = (kind: string) => manifests.find((each) => each.kind === kind)
 
-test('the configuration in the Kubernetes manifest is valid, with the secrets beside it', () => {
+test('the configuration in the Kubernetes manifest is valid, with the secrets beside it', async () => {
   const secrets: Record<string, string> = manifest('Secret').stringData
   for (const [name, text] of Object.entries(secrets)) writeFileSync(join(folder.path, name), text)
   const file = join(folder.path, 'cdc-exporter.yaml')
   const text: string = manifest('ConfigMap').data['cdc-exporter.yaml']
   writeFileSync(file, text.replaceAll('/run/secrets/cdc-exporter/', ''))
-  const config = loadConfig(file, { kinds: collectorKinds, env: {} })
+  const config = await loadConfig(file, { kinds: collectorKinds, env: {} })
   expect(config.web.port).toBe(9979)
   const revealed = config.secrets.map((secret) => secret.reveal())
   expect(revealed).toEqual(expect.arrayContaining(Object.values(secrets)))
@@ -56,7 +56,7 @@ test('Compose takes its file, and every file that it mounts is there', () => {
   expect(mounts).toContain(`../../grafana/dashboards:${path}:ro`)
 })
 
-test('the daemon of Compose takes its configuration, with the secrets that it is given', () => {
+test('the daemon of Compose takes its configuration, with the secrets that it is given', async () => {
   const given: readonly string[] = compose.services['cdc-exporter'].secrets
   const secrets = join(folder.path, 'compose')
   mkdirSync(secrets)
@@ -67,7 +67,7 @@ test('the daemon of Compose takes its configuration, with the secrets that it is
   const file = join(folder.path, 'compose.yaml')
   const text = read('deploy/compose/config/cdc-exporter.yaml').replaceAll('/run/secrets/', `${secrets}/`)
   writeFileSync(file, text)
-  expect(loadConfig(file, { kinds: collectorKinds, env: {} }).log.file?.path).toBe(
+  expect((await loadConfig(file, { kinds: collectorKinds, env: {} })).log.file?.path).toBe(
     '/var/log/cdc-exporter/cdc-exporter.log',
   )
 })
@@ -112,6 +112,16 @@ test('the image has the Node.js that the project is tested with, and a numbered 
   }
   expect(dockerfile).toMatch(/^USER 10001:10001$/m)
   expect(manifest('Deployment').spec.template.spec.securityContext.runAsUser).toBe(10_001)
+})
+
+test('the image starts Node as the npm scripts do', () => {
+  const dockerfile = read('Dockerfile')
+  const { scripts } = JSON.parse(read('package.json'))
+  const [, environment] = /^ENV (MALLOC.*)$/m.exec(dockerfile) ?? []
+  const [, entrypoint = '[]'] = /^ENTRYPOINT (.*)$/m.exec(dockerfile) ?? []
+  const command = [environment, ...JSON.parse(entrypoint)].join(' ').replace('dist/main.js', 'src/main.ts')
+  expect(scripts['cdc-exporter']).toBe(command)
+  expect(scripts.start).toBe(`${command} run --config config/cdc-exporter.yaml`)
 })
 
 test('what the build emits runs', () => {

@@ -6,11 +6,13 @@ import { z } from 'zod'
 import { dashboards } from '../../grafana/src/index.ts'
 import { type Check, completed } from '../../src/collection/checks.ts'
 import { checkFamilies, runFamilies } from '../../src/collection/run-metrics.ts'
-import { collectorKinds } from '../../src/collectors/index.ts'
+import { allKinds } from '../../src/collectors/index.ts'
 import { jsonSchema } from '../../src/config/schema.ts'
 import { detailedHealth } from '../../src/http/health.ts'
 import type { Family } from '../../src/metrics/family.ts'
 import { allRules, groupsOf, ruleFiles } from '../prometheus/rule-files.ts'
+
+const collectorKinds = await allKinds()
 
 // Files that are made from the sources and committed. Without an argument: fails when one is not current.
 // With --write: makes them anew.

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { globSync, readFileSync } from 'node:fs'
+import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
+import { temporaryFolder } from '../testbed/part.ts'
 
 // What each part of src/ may import of the others. `clock`, `log` and `node-http` are open to all; a file may always import
 // what stands in its own folder. Packages and Node's modules are not restricted here, but for `clients`.
@@ -77,6 +78,42 @@ test('every folder and file of src has its rule, and every rule its folder or fi
   const planned = ['operations']
   const ruled = Object.keys(MAY_IMPORT).filter((name) => !name.includes('/') && !planned.includes(name))
   expect([...there].filter((name) => !planned.includes(name)).toSorted()).toEqual(ruled.toSorted())
+})
+
+test('a command loads itself, and of the kinds those of its configuration', () => {
+  const folder = temporaryFolder('loaded')
+  const file = join(folder.path, 'config.yaml')
+  writeFileSync(file, 'collectors: [{ kind: kafka, target: erp, brokers: "localhost:9092" }]')
+  const noting = `
+    import { registerHooks } from 'node:module'
+    const loaded = []
+    registerHooks({
+      load(url, context, next) {
+        loaded.push(url.slice(url.lastIndexOf('/src/') + '/src/'.length))
+        return next(url, context)
+      },
+    })
+    process.on('exit', () => console.log(JSON.stringify(loaded)))`
+  try {
+    const hook = `data:text/javascript,${encodeURIComponent(noting)}`
+    const printed = execFileSync(
+      process.execPath,
+      ['--import', hook, 'src/main.ts', 'config', 'validate', file],
+      { encoding: 'utf8' },
+    )
+    const loaded: readonly string[] = JSON.parse(printed.trim().split('\n').at(-1) ?? '')
+    expect(loaded.filter((module) => module.startsWith('commands/')).toSorted()).toEqual([
+      'commands/config.ts',
+      'commands/run.ts',
+      'commands/usage-error.ts',
+    ])
+    expect(loaded.filter((module) => module.endsWith('/index.ts'))).toEqual([
+      'collectors/index.ts',
+      'collectors/kafka/index.ts',
+    ])
+  } finally {
+    folder.remove()
+  }
 })
 
 test('the daemon does not load Node’s own fetch, which nobody uses', () => {

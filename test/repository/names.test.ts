@@ -3,13 +3,15 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { collectorKinds } from '../../src/collectors/index.ts'
+import { allKinds } from '../../src/collectors/index.ts'
 import type { Daemon } from '../commands/daemon.ts'
 import { liveDashboards, needlessReasons } from '../grafana/in-prometheus.ts'
 import { offered } from '../grafana/offered.ts'
 import { waitFor } from '../testbed/process.ts'
 import { keptNames } from './kept-names.ts'
 import { startWholePipeline, type WholePipeline } from './whole-pipeline.ts'
+
+const collectorKinds = await allKinds()
 
 let whole: WholePipeline
 let daemon: Daemon

@@ -11,7 +11,7 @@ const readme = readFileSync(join(root, 'README.md'), 'utf8')
 const folder = temporaryFolder('readme')
 afterAll(() => folder.remove())
 
-test('the configuration in the readme is valid', () => {
+test('the configuration in the readme is valid', async () => {
   const text = /```yaml\n(web:[\s\S]*?)```/.exec(readme)?.[1] ?? ''
   for (const [, secret] of text.matchAll(/_file: (\/run\/secrets\/[\w-]+)/g)) {
     const file = join(folder.path, secret ?? '')
@@ -20,7 +20,7 @@ test('the configuration in the readme is valid', () => {
   }
   const file = join(folder.path, 'config.yaml')
   writeFileSync(file, text.replaceAll('/run/secrets/', join(folder.path, 'run/secrets/')))
-  const { collectors } = loadConfig(file, { kinds: collectorKinds, env: {} })
+  const { collectors } = await loadConfig(file, { kinds: collectorKinds, env: {} })
   expect(collectors.map(({ kind }) => kind.kind)).toEqual([
     'kafka',
     'connect',

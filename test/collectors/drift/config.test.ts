@@ -132,7 +132,7 @@ describe('how long a run may wait', () => {
     expect(wait({ lag: '20s', slot: 'cdc', slot_timeout: '40s', kafka })).toBe(70_000)
   })
 
-  test('which has to fit into the timeout, its own or an inherited one', () => {
+  test('which has to fit into the timeout, its own or an inherited one', async () => {
     const folder = temporaryFolder('config')
     const file = join(folder.path, 'config.yaml')
     const loaded = (timeout: string, defaults = '') => {
@@ -142,14 +142,14 @@ describe('how long a run may wait', () => {
         file,
         JSON.stringify(defaults === '' ? given : { ...given, defaults: { timeout: defaults } }),
       )
-      return loadConfig(file, { kinds: [drift], env: {} })
+      return loadConfig(file, { kinds: { drift: async () => drift }, env: {} })
     }
     try {
-      expect(loaded('').collectors[0]?.timeout).toBe(240_000)
-      expect(loaded('31s').collectors[0]?.timeout).toBe(31_000)
+      expect((await loaded('')).collectors[0]?.timeout).toBe(240_000)
+      expect((await loaded('31s')).collectors[0]?.timeout).toBe(31_000)
       const message = /collectors\[0\]\.timeout: expected more than 30s, which a run may have to wait, got/
-      expect(() => loaded('30s')).toThrow(message)
-      expect(() => loaded('', '10s')).toThrow(message)
+      await expect(loaded('30s')).rejects.toThrow(message)
+      await expect(loaded('', '10s')).rejects.toThrow(message)
     } finally {
       folder.remove()
     }

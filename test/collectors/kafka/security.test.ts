@@ -296,11 +296,11 @@ describe('SASL OAUTHBEARER', () => {
 
 describe('the configuration', () => {
   /** The faults of a collector with these lines. */
-  function faults(lines: string): string[] {
+  async function faults(lines: string): Promise<string[]> {
     const file = join(folder.path, 'config.yaml')
     writeFileSync(file, `collectors:\n- kind: kafka\n  target: a\n  brokers: b:9092\n${lines}\n`)
     try {
-      loadConfig(file, { kinds: [kafka], env: {} })
+      await loadConfig(file, { kinds: { kafka: async () => kafka }, env: {} })
       return []
     } catch (error) {
       return String(error instanceof Error ? error.message : error)
@@ -344,8 +344,8 @@ describe('the configuration', () => {
       '  sasl: { mechanism: plain, username: a, password: b, scope: c }',
       ['sasl.scope: plain knows no scope'],
     ],
-  ])('%s', (lines, expected) => {
-    expect(faults(lines)).toEqual(expected)
+  ])('%s', async (lines, expected) => {
+    expect(await faults(lines)).toEqual(expected)
   })
 })
 

@@ -22,7 +22,7 @@ const query = (more: Record<string, unknown> = {}) => ({
 })
 
 /** What the loader says of collectors with these settings, without places. */
-function faults(...collectors: Record<string, unknown>[]): string[] {
+async function faults(...collectors: Record<string, unknown>[]): Promise<string[]> {
   const file = join(folder, 'config.yaml')
   const entries = collectors.map((given, index) => ({
     kind: 'sql',
@@ -32,7 +32,7 @@ function faults(...collectors: Record<string, unknown>[]): string[] {
   }))
   writeFileSync(file, stringify({ collectors: entries }))
   try {
-    loadConfig(file, { kinds: [sql], env: {} })
+    await loadConfig(file, { kinds: { sql: async () => sql }, env: {} })
   } catch (error) {
     return String(error)
       .split('\n')
@@ -41,15 +41,17 @@ function faults(...collectors: Record<string, unknown>[]): string[] {
   return []
 }
 
-test('one is valid with its defaults', () => {
-  expect(faults({ queries: [query()] }, { packs: [{ pack: 'votes' }], queries: [query()] })).toEqual([])
-  expect(faults({ connection: clickhouse, queries: [query({ parameters: { a: 1 } })] })).toEqual([])
+test('one is valid with its defaults', async () => {
+  expect(await faults({ queries: [query()] }, { packs: [{ pack: 'votes' }], queries: [query()] })).toEqual([])
+  expect(await faults({ connection: clickhouse, queries: [query({ parameters: { a: 1 } })] })).toEqual([])
 })
 
-test('a run may take longer than its longest query', () => {
+test('a run may take longer than its longest query', async () => {
   const slow = { timeout: '10s', queries: [query({ timeout: '10s' })] }
-  expect(faults(slow)).toEqual(['timeout: expected more than 10s, which a run may have to wait, got 10s'])
-  expect(faults({ ...slow, timeout: '11s' })).toEqual([])
+  expect(await faults(slow)).toEqual([
+    'timeout: expected more than 10s, which a run may have to wait, got 10s',
+  ])
+  expect(await faults({ ...slow, timeout: '11s' })).toEqual([])
 })
 
 test('settings are data, so that a reload sees what changed', () => {
@@ -65,7 +67,7 @@ test('settings are data, so that a reload sees what changed', () => {
   }
 })
 
-test('a name is judged by the rules of Prometheus, and by who has it already', () => {
+test('a name is judged by the rules of Prometheus, and by who has it already', async () => {
   const names = (more: Record<string, unknown>) =>
     faults({ queries: [query({ values: { n: value(more) } })] })
   const at = 'queries[0].values.n.metric: '
@@ -89,82 +91,90 @@ test('a name is judged by the rules of Prometheus, and by who has it already', (
     [{ metric: 'voting_option_votes' }, 'the sql collector has a family voting_option_votes'],
     [{ metric: 'cdc_orders' }, "cdc_orders is a name of the exporter's own"],
   ] as const) {
-    expect(names(more)).toEqual([at + expected])
+    expect(await names(more)).toEqual([at + expected])
   }
-  expect(names({ metric: 'erp_busy_seconds_total', unit: 'seconds', type: 'counter' })).toEqual([])
-  expect(names({ metric: 'erp_age_seconds', unit: 'seconds' })).toEqual([])
+  expect(await names({ metric: 'erp_busy_seconds_total', unit: 'seconds', type: 'counter' })).toEqual([])
+  expect(await names({ metric: 'erp_age_seconds', unit: 'seconds' })).toEqual([])
 })
 
-test('a family is the same wherever it is declared', () => {
+test('a family is the same wherever it is declared', async () => {
   const other = query({ name: 'other', values: { m: value({ help: 'Others.' }) } })
-  expect(faults({ queries: [query(), other] })).toEqual([
+  expect(await faults({ queries: [query(), other] })).toEqual([
     'queries[1].values.m.metric: erp_orders has another type, help or labels elsewhere in this list',
   ])
-  expect(faults({ queries: [query()] }, { queries: [other] })).toEqual([
+  expect(await faults({ queries: [query()] }, { queries: [other] })).toEqual([
     expect.stringMatching(
       /^collectors\[1\]\.queries\[0\]\.values\.m\.metric: erp_orders has another type, help or labels at collectors\[0\]\.queries\[0\]\.values\.n\.metric in line \d+$/,
     ),
   ])
-  expect(faults({ queries: [query({ values: { n: value(), m: value() } })] })).toEqual([
+  expect(await faults({ queries: [query({ values: { n: value(), m: value() } })] })).toEqual([
     'queries[0].values.m.metric: the column n has this name already',
   ])
 })
 
-test('labels are not those of others', () => {
-  expect(faults({ queries: [query({ labels: ['a', 'state', '1st', '__x'] })] })).toEqual([
+test('labels are not those of others', async () => {
+  expect(await faults({ queries: [query({ labels: ['a', 'state', '1st', '__x'] })] })).toEqual([
     expect.stringContaining('queries[0].labels[2]: expected a column whose name can be a label'),
     expect.stringContaining('queries[0].labels[3]: expected a column whose name can be a label'),
   ])
-  expect(faults({ queries: [query({ labels: ['state', 'state', 'n'] })] })).toEqual([
+  expect(await faults({ queries: [query({ labels: ['state', 'state', 'n'] })] })).toEqual([
     'queries[0].values.n: the column is a label already',
     'queries[0].labels[1]: "state" is there already',
   ])
-  expect(faults({ queries: [query({ labels: ['target'] })] })).toEqual([
+  expect(await faults({ queries: [query({ labels: ['target'] })] })).toEqual([
     'queries[0].values.n.metric: erp_orders has the label target, which is reserved',
   ])
-  expect(faults({ labels: { region: 'x' }, queries: [query({ labels: ['region'] })] })).toEqual([
+  expect(await faults({ labels: { region: 'x' }, queries: [query({ labels: ['region'] })] })).toEqual([
     'labels.region: erp_orders has a label of this name already',
   ])
 })
 
-test('tenants are given where they are used, and nowhere else', () => {
+test('tenants are given where they are used, and nowhere else', async () => {
   const byTenant = query({ sql: 'SELECT count(*) AS n FROM {tenant}.orders' })
-  expect(faults({ queries: [byTenant] })).toEqual(['tenants: missing: a query or a pack has {tenant} in it'])
-  expect(faults({ packs: [{ pack: 'login', table: '{tenant}.login' }] })).toEqual([
+  expect(await faults({ queries: [byTenant] })).toEqual([
     'tenants: missing: a query or a pack has {tenant} in it',
   ])
-  expect(faults({ tenants: ['a'], queries: [query()] })).toEqual([
+  expect(await faults({ packs: [{ pack: 'login', table: '{tenant}.login' }] })).toEqual([
+    'tenants: missing: a query or a pack has {tenant} in it',
+  ])
+  expect(await faults({ tenants: ['a'], queries: [query()] })).toEqual([
     'tenants: no query and no pack has {tenant} in it',
   ])
-  expect(faults({ tenants: ['a', 'a'], queries: [byTenant] })).toEqual(['tenants[1]: "a" is there already'])
-  expect(faults({ tenants: ['a'], queries: [{ ...byTenant, labels: ['tenant'] }] })).toEqual([
+  expect(await faults({ tenants: ['a', 'a'], queries: [byTenant] })).toEqual([
+    'tenants[1]: "a" is there already',
+  ])
+  expect(await faults({ tenants: ['a'], queries: [{ ...byTenant, labels: ['tenant'] }] })).toEqual([
     'queries[0].labels[0]: the label tenant is that of {tenant}',
   ])
 })
 
-test('what does not fit the database, and what is not there, is told', () => {
-  expect(faults({})).toEqual(['queries: missing: expected at least one query or pack'])
-  expect(faults({ queries: [query(), query()] })).toEqual(['queries[1].name: "orders" is there already'])
-  expect(faults({ packs: [{ pack: 'votes' }], queries: [query({ name: 'votes_total' })] })).toEqual([
+test('what does not fit the database, and what is not there, is told', async () => {
+  expect(await faults({})).toEqual(['queries: missing: expected at least one query or pack'])
+  expect(await faults({ queries: [query(), query()] })).toEqual([
+    'queries[1].name: "orders" is there already',
+  ])
+  expect(await faults({ packs: [{ pack: 'votes' }], queries: [query({ name: 'votes_total' })] })).toEqual([
     'queries[0].name: "votes_total" is a query of a pack',
   ])
-  expect(faults({ packs: [{ pack: 'votes' }, { pack: 'votes' }] })).toEqual([
+  expect(await faults({ packs: [{ pack: 'votes' }, { pack: 'votes' }] })).toEqual([
     'packs[1].pack: "votes" is there already',
   ])
-  expect(faults({ queries: [query({ parameters: { a: 1 } })] })).toEqual([
+  expect(await faults({ queries: [query({ parameters: { a: 1 } })] })).toEqual([
     'queries[0].parameters: expected a list: only ClickHouse has names for them',
   ])
-  expect(faults({ connection: clickhouse, queries: [query({ parameters: [1] })] })).toEqual([
+  expect(await faults({ connection: clickhouse, queries: [query({ parameters: [1] })] })).toEqual([
     'queries[0].parameters: expected a map for ClickHouse',
   ])
-  expect(faults({ connection: clickhouse, packs: [{ pack: 'votes' }] })).toEqual([
+  expect(await faults({ connection: clickhouse, packs: [{ pack: 'votes' }] })).toEqual([
     'packs: packs are for PostgreSQL',
   ])
-  expect(faults({ queries: [query({ values: {} })] })).toEqual([
+  expect(await faults({ queries: [query({ values: {} })] })).toEqual([
     'queries[0].values: expected at least one column',
   ])
-  expect(faults({ connection: { oracle: { url: 'x' } }, queries: [query()] })[0]).toContain('connection')
-  expect(faults({ packs: [{ pack: 'logins' }] })).toEqual([
+  expect((await faults({ connection: { oracle: { url: 'x' } }, queries: [query()] }))[0]).toContain(
+    'connection',
+  )
+  expect(await faults({ packs: [{ pack: 'logins' }] })).toEqual([
     'packs[0].pack: expected one of "login", "audit", "jobs", "job_log", "sink_status", "votes", got "logins"',
   ])
 })
