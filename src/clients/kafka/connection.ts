@@ -1,10 +1,10 @@
 import type { Logger } from 'kafkajs'
 import Connection from 'kafkajs/src/network/connection.js'
-import createSocketFactory from 'kafkajs/src/network/socketFactory.js'
 import Encoder from 'kafkajs/src/protocol/encoder.js'
 import kafkajsError from 'kafkajs/src/protocol/error.js'
 import { freeAnswer, gatherFrames } from './frames.ts'
 import { RENEW_AFTER, type Security } from './security.ts'
+import { socketTo } from './socket.ts'
 import { Reader, Writer } from './wire.ts'
 
 export interface BrokerAddress {
@@ -207,7 +207,7 @@ function connectionTo({ host, port }: BrokerAddress, { tls, sasl }: Security, ti
     port,
     clientId: 'cdc-exporter',
     logger: silent,
-    socketFactory: createSocketFactory(),
+    socketFactory: socketTo,
     ssl: tls?.() ?? null,
     sasl: sasl?.() ?? null,
     connectionTimeout: timeout,

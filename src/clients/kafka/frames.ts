@@ -19,7 +19,7 @@ export function freeAnswer(answer: Buffer): void {
 /**
  * kafkajs keeps the chunks of an answer and joins them when it is whole, so that a long one is there twice, in
  * pieces that live long enough to wait for a full garbage collection. Here each chunk is copied to its place in the
- * answer and forgotten.
+ * answer and forgotten: what reads from the socket may use its memory again.
  */
 export function gatherFrames(connection: Connection): void {
   const process = connection.processData.bind(connection)
@@ -31,7 +31,7 @@ export function gatherFrames(connection: Connection): void {
 
   connection.processData = (chunk) => {
     // Some mechanisms authenticate without frames.
-    if (isLeftToKafkajs || connection.authHandlers) return process(chunk)
+    if (isLeftToKafkajs || connection.authHandlers) return process(Buffer.from(chunk))
     for (let at = 0; at < chunk.length; ) {
       if (!frame) {
         const more = chunk.copy(size, sizeFilled, at)

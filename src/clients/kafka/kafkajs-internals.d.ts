@@ -62,7 +62,14 @@ declare module 'kafkajs/src/network/connection.js' {
 }
 
 declare module 'kafkajs/src/network/socketFactory.js' {
-  export default function createSocketFactory(): unknown
+  import type { Socket } from 'node:net'
+  export default function createSocketFactory(): (to: {
+    readonly host: string
+    readonly port: number
+    /** Options of a TLS connection; null for none. */
+    readonly ssl: unknown
+    readonly onConnect: () => void
+  }) => Socket
 }
 
 declare module 'kafkajs/src/protocol/encoder.js' {

@@ -66,7 +66,10 @@ test('answers are the same, however the bytes are cut, also after the memory of 
         let done = 0
         for (let at = 0, cut = 0; at < bytes.length; cut++) {
           const end = at + (cuts[cut % cuts.length] ?? 1)
-          connection.processData(Buffer.from(bytes.subarray(at, end)))
+          const chunk = Buffer.from(bytes.subarray(at, end))
+          connection.processData(chunk)
+          // As the next read from the socket does.
+          chunk.fill(0xff)
           at = end
           for (; done < answers.length; done++) {
             const { correlationId, payload: found = Buffer.alloc(0) } = answers[done] ?? {}
