@@ -1,7 +1,7 @@
 import { nextTurn, turnTimer } from '../clock.ts'
 import type { Distribution } from './distribution.ts'
 import { type Family, type Histogram, isHistogram } from './family.ts'
-import { COUNT, escapeLabelValue, FamilySeries, type Sample, SUM } from './family-series.ts'
+import { COUNT, escapeLabelValue, FamilySeries, releaseDraft, type Sample, SUM } from './family-series.ts'
 
 /** Why samples of a run were not taken. */
 export interface Dropped {
@@ -167,6 +167,7 @@ export class RunBatch {
       }
     }
     for (const series of this.#byFamily.values()) series.publish()
+    releaseDraft()
   }
 
   /** The same in one go, for a batch of a few series. */

@@ -384,8 +384,9 @@ export class FamilySeries {
   }
 }
 
+const DRAFT_BYTES = 65_536
 /** Where lines are put together before their length is known; one for all, as none is under way for longer than a call. */
-let draft = Buffer.allocUnsafeSlow(65_536)
+let draft = Buffer.allocUnsafeSlow(DRAFT_BYTES)
 const LINE_FEED = 0x0a
 const NOT_ASCII = 0x80
 /** Of UTF-8, for one character of a JavaScript string. */
@@ -405,6 +406,11 @@ function put(text: string, at: number): number {
     bytes[at + i] = code
   }
   return at + length
+}
+
+/** Gives back what laying out many lines took: a steady pass lays out none. */
+export function releaseDraft(): void {
+  if (draft.length > DRAFT_BYTES) draft = Buffer.allocUnsafeSlow(DRAFT_BYTES)
 }
 
 function reserveDraft(used: number, more: number): void {
