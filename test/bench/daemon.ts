@@ -41,6 +41,17 @@ async function build(): Promise<void> {
 }
 const passTimes = new URL('../pass-times.js', built)
 
+/** What `npm start` gives Node: `NAME=value … node --option … file …`. */
+function startOf(script: string): { readonly env: Record<string, string>; readonly options: string[] } {
+  const words = script.split(' ')
+  const node = words.indexOf('node')
+  const file = words.findIndex((word) => word.endsWith('.ts'))
+  return {
+    env: Object.fromEntries(words.slice(0, node).map((word) => word.split('=') as [string, string])),
+    options: words.slice(node + 1, file),
+  }
+}
+
 /**
  * The real daemon in a process of its own, with one collector, whose passes begin every `interval` milliseconds.
  * It tells the times of its passes in a file.
@@ -51,6 +62,9 @@ export async function startMeasuredDaemon(
 ): Promise<MeasuredDaemon> {
   building ??= build()
   await building
+  const { env, options } = startOf(
+    JSON.parse(await readFile(join(root, 'package.json'), 'utf8')).scripts.start,
+  )
   const data = dataFolder('bench-daemon', undefined)
   const url = `http://127.0.0.1:${await reservePort()}`
   const configFile = join(data.path, 'cdc-exporter.yaml')
@@ -62,10 +76,8 @@ export async function startMeasuredDaemon(
     new TestbedProcess({
       name: 'cdc-exporter',
       command: process.execPath,
-      // As `npm start` and the image run it.
       args: [
-        '--max-semi-space-size=4',
-        '--heap-growing-percent=25',
+        ...options,
         '--import',
         passTimes.href,
         fileURLToPath(new URL('main.js', built)),
@@ -75,8 +87,7 @@ export async function startMeasuredDaemon(
       ],
       cwd: data.path,
       env: {
-        MALLOC_ARENA_MAX: '1',
-        MALLOC_MMAP_THRESHOLD_: '131072',
+        ...env,
         BENCH_PASSES: passesFile,
         BENCH_CODE: built.href,
       },
