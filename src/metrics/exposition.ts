@@ -2,7 +2,7 @@ import { free } from '../memory.ts'
 import type { InstanceSeries } from './batch.ts'
 import type { Family } from './family.ts'
 import { type Block, nextVersion, type Sample } from './family-series.ts'
-import { type Stretch, stitch, stretch } from './gzip.ts'
+import { Deflater, type Stretch, stitch } from './gzip.ts'
 
 /** What one scrape gets. */
 export interface Snapshot {
@@ -47,6 +47,7 @@ export class Exposition {
   readonly #rewrites = new Set<Rewrite>()
   #wanted = false
   #building: Promise<void> | undefined
+  readonly #deflaters = Array.from({ length: PARALLEL }, () => new Deflater())
 
   /** The newest finished snapshot. */
   get current(): Snapshot {
@@ -168,14 +169,14 @@ export class Exposition {
       if (before) next.set(page.key, before)
       return before === undefined
     })
-    const work = async () => {
+    const work = async (deflater: Deflater) => {
       for (let page = queue.shift(); page; page = queue.shift()) {
-        const made = await stretched(page)
+        const made = await stretched(page, deflater)
         next.set(page.key, made)
         fresh.push(made)
       }
     }
-    await Promise.all(Array.from({ length: PARALLEL }, work))
+    await Promise.all(this.#deflaters.map(work))
     // From here on the stretches are parts of the new member; their own memory and the old member go.
     const { gzip, stretches } = stitch(pages.flatMap((page) => next.get(page.key) ?? []))
     this.#pages = new Map(pages.flatMap(({ key }, i) => (stretches[i] ? [[key, stretches[i]]] : [])))
@@ -253,15 +254,15 @@ function paginate(families: readonly (readonly Block[])[]): Page[] {
   return pages
 }
 
-async function stretched({ blocks }: Page): Promise<Stretch> {
+async function stretched({ blocks }: Page, deflater: Deflater): Promise<Stretch> {
   const [first] = blocks
-  if (first && blocks.length === 1) return await stretch(first.bytes)
+  if (first && blocks.length === 1) return await deflater.stretch(first.bytes)
   const bytes = blocks.map((block) => block.bytes)
   const joined = Buffer.allocUnsafeSlow(byteLength(bytes))
   let at = 0
   for (const part of bytes) at += part.copy(joined, at)
   try {
-    return await stretch(joined)
+    return await deflater.stretch(joined)
   } finally {
     free(joined)
   }

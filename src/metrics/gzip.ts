@@ -1,5 +1,4 @@
-import { promisify } from 'node:util'
-import { constants, crc32, deflateRaw } from 'node:zlib'
+import { constants, crc32, createDeflateRaw, type DeflateRaw } from 'node:zlib'
 
 /** A stretch of a gzip member: deflated up to a byte boundary, not the last. */
 export interface Stretch {
@@ -10,19 +9,39 @@ export interface Stretch {
   readonly length: number
 }
 
-const deflate = promisify<Buffer, object, Buffer>(deflateRaw)
+/**
+ * Deflates on one of libuv's threads, one stretch after the other. It is kept: to make one for each stretch costs as
+ * much as many stretches, and V8, which is told of its memory, collects garbage for it.
+ */
+export class Deflater {
+  #zlib = this.#made()
+  #parts: Buffer[] = []
 
-/** Runs on libuv's threads. Level 1: higher ones double the time for 8 % fewer bytes. */
-export async function stretch(bytes: Buffer): Promise<Stretch> {
-  const made = await deflate(bytes, {
-    level: 1,
-    finishFlush: constants.Z_FULL_FLUSH,
-    chunkSize: Math.max(1024, Math.min(65_536, bytes.length)),
-  })
-  // What zlib gives lies in a chunk of its own that may be many times as large.
-  const deflated = Buffer.allocUnsafeSlow(made.length)
-  made.copy(deflated)
-  return { deflated, crc: crc32(bytes), length: bytes.length }
+  #made(): DeflateRaw {
+    // The flush ends every write at a byte, and lets nothing after it refer to what is before. Higher levels double the
+    // time for 8 % fewer bytes.
+    const zlib = createDeflateRaw({ level: 1, flush: constants.Z_FULL_FLUSH, chunkSize: 65_536 })
+    zlib.on('data', (part: Buffer) => this.#parts.push(part))
+    // The write that fails is told.
+    zlib.on('error', () => {})
+    return zlib
+  }
+
+  /** Not before the one before is done. */
+  async stretch(bytes: Buffer): Promise<Stretch> {
+    if (this.#zlib.destroyed) this.#zlib = this.#made()
+    this.#parts = []
+    await new Promise<void>((resolve, reject) =>
+      this.#zlib.write(bytes, (error) => (error ? reject(error) : resolve())),
+    )
+    // What waits to be told; reading tells it.
+    while (this.#zlib.read() !== null);
+    // In memory of its own: zlib's is part of a larger one.
+    const deflated = Buffer.allocUnsafeSlow(this.#parts.reduce((sum, part) => sum + part.length, 0))
+    let at = 0
+    for (const part of this.#parts) at += part.copy(deflated, at)
+    return { deflated, crc: crc32(bytes), length: bytes.length }
+  }
 }
 
 const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff])
