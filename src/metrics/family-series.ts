@@ -8,6 +8,9 @@ const NARROW = 17
 /** The longest text of a double, such as `-0.0000010444961525939881`, has 25 characters. */
 const WIDE = 25
 const SPACE = 0x20
+const POINT = 0x2e
+/** Up to here a number of thousandths has one shortest text, its own: 15 digits. */
+const MOST_THOUSANDTHS = 1e15
 
 /** In the place of a bound: the sum of a histogram, and the number of its observations. No text of a number is one. */
 export const SUM = 'sum'
@@ -436,21 +439,38 @@ function copied(bytes: Buffer): Buffer {
 /** Right-aligned in its place; false when it does not fit. */
 function writeValue(bytes: Buffer, offset: number, width: number, value: number): boolean {
   let end = offset + width
+  const thousandths = Math.round(value * 1000)
   if (Number.isSafeInteger(value) && value >= 0) {
-    let rest = value
-    do {
-      const tenth = Math.floor(rest / 10)
-      bytes[--end] = 0x30 + (rest - tenth * 10)
-      rest = tenth
-    } while (rest > 0)
+    end = writeDigits(bytes, end, value, 1)
+  } else if (value > 0 && thousandths < MOST_THOUSANDTHS && thousandths / 1000 === value) {
+    // Seconds of whole milliseconds, which are most of what is not whole: without a text for each.
+    const whole = Math.floor(thousandths / 1000)
+    let fraction = thousandths - whole * 1000
+    let digits = 3
+    for (; fraction % 10 === 0; digits--) fraction /= 10
+    end = writeDigits(bytes, end, fraction, digits)
+    bytes[--end] = POINT
+    end = writeDigits(bytes, end, whole, 1)
   } else {
     const text = value === Infinity ? '+Inf' : value === -Infinity ? '-Inf' : String(value)
     if (text.length > width) return false
     end -= text.length
     bytes.write(text, end, 'latin1')
   }
-  bytes.fill(SPACE, offset, end)
+  while (end > offset) bytes[--end] = SPACE
   return true
+}
+
+/** Ends before `end`; gives where it begins. */
+function writeDigits(bytes: Buffer, end: number, value: number, least: number): number {
+  let at = end
+  let rest = value
+  for (let digits = 0; rest > 0 || digits < least; digits++) {
+    const tenth = Math.floor(rest / 10)
+    bytes[--at] = 0x30 + (rest - tenth * 10)
+    rest = tenth
+  }
+  return at
 }
 
 /** As the text format wants it: backslash, quote and line feed escaped. */

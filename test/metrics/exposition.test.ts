@@ -78,7 +78,13 @@ describe('what a scrape sees', () => {
         fc.nat(),
         fc.integer({ min: -1e9, max: 1e9 }),
         fc.double({ noNaN: true }),
+        fc.nat(100_000_000).map((milliseconds) => milliseconds / 1000),
+        fc.maxSafeInteger().map((milliseconds) => milliseconds / 1000),
         fc.constantFrom(
+          0.001,
+          99.9,
+          999_999_999_999.999,
+          1_000_000_000_000.001,
           0,
           -0,
           Infinity,
