@@ -240,7 +240,10 @@ export class KafkaPass {
     await Promise.all(
       [...this.#brokers.keys()].map(async (coordinator) => {
         for (const group of (await this.ask(coordinator, LIST_GROUPS)) ?? []) {
-          if (isOfConsumers(group) && wanted(group.group)) known.set(group.group, { ...group, coordinator })
+          if (!isOfConsumers(group) || !wanted(group.group)) continue
+          // The same text object as before: it is in labels, which are then compared at a glance.
+          const name = this.#groupsBefore.get(group.group)?.group ?? group.group
+          known.set(name, { ...group, group: name, coordinator })
         }
       }),
     )

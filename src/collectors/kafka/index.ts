@@ -16,7 +16,7 @@ import { type KafkaSettings, kafkaSettings } from './config.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { details, healthOf } from './health.ts'
 import * as metrics from './metrics.ts'
-import { type Place, RecordTimes, type TrackedTopic, trackedLine } from './record-times.ts'
+import { beginLine, type Place, RecordTimes, type TrackedTopic } from './record-times.ts'
 import { Retentions } from './retention.ts'
 import { type Selection, selection } from './selection.ts'
 import type { Timeline } from './timeline.ts'
@@ -114,14 +114,11 @@ function text(n: number): string {
 /** Samples the ends; gives the partitions of which too little is known for what is read there, as after a start. */
 async function takeNote(reading: Reading, { times, retentions }: Memory, now: number): Promise<Place[]> {
   times.begin(reading.pass.metadata, reading.ends, (topic) => retentions.of(topic).compacted)
-  await eachCommit(reading, times, (topic, partition) => {
-    trackedLine(topic, partition)
-  })
   times.sample(reading.ends, now)
   const unknown = new Map<Timeline, Place>()
   await eachCommit(reading, times, (topic, partition, position) => {
-    const line = topic.lines[partition]
-    if (line?.isBefore(position) && !unknown.has(line)) unknown.set(line, { topic, partition })
+    const line = topic.lines[partition] ?? beginLine(topic, partition, reading.ends, now)
+    if (line.isBefore(position) && !unknown.has(line)) unknown.set(line, { topic, partition })
   })
   return [...unknown.values()]
 }

@@ -47,7 +47,8 @@ export class RecordTimes {
       for (const { partition, leader } of partitions) leaders[partition] = leader
       const same = known?.id === id ? known : undefined
       this.#topics.set(name, {
-        name,
+        // The same text object as in the labels of its series, which are then compared at a glance.
+        name: known?.name ?? name,
         id,
         leaders,
         lines: same?.lines ?? [],
@@ -147,11 +148,11 @@ const questionAt = (topic: TrackedTopic, partition: number, timestamp: Question[
   timestamp,
 })
 
-/** The timeline of a partition, begun if this is the first that is heard of it. */
-export function trackedLine(topic: TrackedTopic, partition: number): Timeline {
-  const known = topic.lines[partition]
-  if (known) return known
+/** Begins the timeline of a partition, with the end that this pass has read. */
+export function beginLine(topic: TrackedTopic, partition: number, ends: Offsets, now: number): Timeline {
   const line = new Timeline()
   topic.lines[partition] = line
+  const end = ends.get(topic.name)?.[partition] ?? Number.NaN
+  if (!Number.isNaN(end)) line.sample(end, now)
   return line
 }
