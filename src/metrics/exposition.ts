@@ -47,7 +47,7 @@ export class Exposition {
   readonly #rewrites = new Set<Rewrite>()
   #wanted = false
   #building: Promise<void> | undefined
-  readonly #deflaters = Array.from({ length: PARALLEL }, () => new Deflater())
+  #deflaters = newDeflaters()
 
   /** The newest finished snapshot. */
   get current(): Snapshot {
@@ -176,7 +176,13 @@ export class Exposition {
         fresh.push(made)
       }
     }
-    await Promise.all(this.#deflaters.map(work))
+    try {
+      await Promise.all(this.#deflaters.map(work))
+    } catch (error) {
+      // One has failed, and others may be at work still.
+      this.#deflaters = newDeflaters()
+      throw error
+    }
     // From here on the stretches are parts of the new member; their own memory and the old member go.
     const { gzip, stretches } = stitch(pages.flatMap((page) => next.get(page.key) ?? []))
     this.#pages = new Map(pages.flatMap(({ key }, i) => (stretches[i] ? [[key, stretches[i]]] : [])))
@@ -253,6 +259,8 @@ function paginate(families: readonly (readonly Block[])[]): Page[] {
   close()
   return pages
 }
+
+const newDeflaters = () => Array.from({ length: PARALLEL }, () => new Deflater())
 
 async function stretched({ blocks }: Page, deflater: Deflater): Promise<Stretch> {
   const [first] = blocks

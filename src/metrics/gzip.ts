@@ -1,4 +1,4 @@
-import { constants, crc32, createDeflateRaw, type DeflateRaw } from 'node:zlib'
+import { constants, crc32, createDeflateRaw } from 'node:zlib'
 
 /** A stretch of a gzip member: deflated up to a byte boundary, not the last. */
 export interface Stretch {
@@ -14,22 +14,19 @@ export interface Stretch {
  * much as many stretches, and V8, which is told of its memory, collects garbage for it.
  */
 export class Deflater {
-  #zlib = this.#made()
+  // The flush ends every write at a byte, and lets nothing after it refer to what is before. Higher levels double the
+  // time for 8 % fewer bytes.
+  readonly #zlib = createDeflateRaw({ level: 1, flush: constants.Z_FULL_FLUSH, chunkSize: 65_536 })
   #parts: Buffer[] = []
 
-  #made(): DeflateRaw {
-    // The flush ends every write at a byte, and lets nothing after it refer to what is before. Higher levels double the
-    // time for 8 % fewer bytes.
-    const zlib = createDeflateRaw({ level: 1, flush: constants.Z_FULL_FLUSH, chunkSize: 65_536 })
-    zlib.on('data', (part: Buffer) => this.#parts.push(part))
+  constructor() {
+    this.#zlib.on('data', (part: Buffer) => this.#parts.push(part))
     // The write that fails is told.
-    zlib.on('error', () => {})
-    return zlib
+    this.#zlib.on('error', () => {})
   }
 
-  /** Not before the one before is done. */
+  /** Not before the one before is done, and never again after one that failed. */
   async stretch(bytes: Buffer): Promise<Stretch> {
-    if (this.#zlib.destroyed) this.#zlib = this.#made()
     this.#parts = []
     await new Promise<void>((resolve, reject) =>
       this.#zlib.write(bytes, (error) => (error ? reject(error) : resolve())),
