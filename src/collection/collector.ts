@@ -179,7 +179,10 @@ export interface CollectorKind<Settings = unknown> {
   create(settings: Settings, context: CollectorContext): Collector
 }
 
-/** How to load each kind, by its name: the kinds that a configuration does not have cost no memory. */
+/**
+ * How to load each kind, by its name: kinds that a configuration does not have cost no memory. Where it names
+ * families of its own, all are loaded, to see whose the names are.
+ */
 export type CollectorKinds = Readonly<Record<string, () => Promise<CollectorKind>>>
 
 export function defineCollector<Settings>(kind: CollectorKind<Settings>): CollectorKind<Settings> {

@@ -100,7 +100,7 @@ export class ConfigError extends Error {
 
 /**
  * Reads and validates a configuration file: variables filled in from `env`, defaults applied, secret files
- * read once, the kinds that it has loaded. Rejects with a ConfigError that lists every fault at once and holds no
+ * read once, the kinds that it has loaded (all, where it names families of its own). Rejects with a ConfigError that lists every fault at once and holds no
  * secret.
  */
 export async function loadConfig(

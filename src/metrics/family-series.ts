@@ -1,3 +1,4 @@
+import { free } from '../memory.ts'
 import { type Family, isHistogram } from './family.ts'
 import { SlotIndex } from './slot-index.ts'
 
@@ -413,7 +414,9 @@ function put(text: string, at: number): number {
 
 /** Gives back what laying out many lines took: a steady pass lays out none. */
 export function releaseDraft(): void {
-  if (draft.length > DRAFT_BYTES) draft = Buffer.allocUnsafeSlow(DRAFT_BYTES)
+  if (draft.length <= DRAFT_BYTES) return
+  free(draft)
+  draft = Buffer.allocUnsafeSlow(DRAFT_BYTES)
 }
 
 function reserveDraft(used: number, more: number): void {

@@ -21,17 +21,18 @@ export class Deflater {
 
   constructor() {
     this.#zlib.on('data', (part: Buffer) => this.#parts.push(part))
-    // The write that fails is told.
-    this.#zlib.on('error', () => {})
   }
 
   /** Not before the one before is done, and never again after one that failed. */
   async stretch(bytes: Buffer): Promise<Stretch> {
     this.#parts = []
-    await new Promise<void>((resolve, reject) =>
-      this.#zlib.write(bytes, (error) => (error ? reject(error) : resolve())),
-    )
-    // What waits to be told; reading tells it.
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    // Where zlib itself fails, the write is never told.
+    this.#zlib.once('error', reject)
+    this.#zlib.write(bytes, (error) => (error ? reject(error) : resolve()))
+    await promise
+    this.#zlib.off('error', reject)
+    // Should a part wait to be told, reading tells it.
     while (this.#zlib.read() !== null);
     // In memory of its own: zlib's is part of a larger one.
     const deflated = Buffer.allocUnsafeSlow(this.#parts.reduce((sum, part) => sum + part.length, 0))
