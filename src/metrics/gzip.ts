@@ -10,8 +10,8 @@ export interface Stretch {
 }
 
 /**
- * Deflates on one of libuv's threads, one stretch after the other. It is kept: to make one for each stretch costs as
- * much as many stretches, and V8, which is told of its memory, collects garbage for it.
+ * Deflates on one of libuv's threads, one stretch after the other. It is kept: one for each stretch took 6 % more CPU a
+ * pass, and some MiB.
  */
 export class Deflater {
   // The flush ends every write at a byte, and lets nothing after it refer to what is before. Higher levels double the
