@@ -150,8 +150,13 @@ export async function startApp(
   const events = logEvents(log)
   // One after the other: each is compared with what the one before left.
   let applying = Promise.resolve()
+  const ending = new AbortController()
   const apply = (next?: Config) => {
-    applying = applying.catch(() => {}).then(() => applyNow(next))
+    applying = applying
+      .catch(() => {})
+      .then(async () => {
+        if (!ending.signal.aborted) await applyNow(next)
+      })
     return applying
   }
   /** Without a configuration: the one in force, and what was switched since. */
@@ -191,7 +196,6 @@ export async function startApp(
   }
   await apply(initial)
 
-  const ending = new AbortController()
   const refreshing = (async () => {
     while (!ending.signal.aborted) {
       await clock.sleep(OWN_METRICS_EVERY_MS, ending.signal).catch(() => {})
@@ -210,6 +214,11 @@ export async function startApp(
       ending.abort()
       const closed = new Promise((resolve) => server.close(resolve))
       server.closeIdleConnections()
+      // What it begins has to be there to be stopped.
+      await within(
+        STOP_WITHIN_MS,
+        applying.catch(() => {}),
+      )
       await within(
         STOP_WITHIN_MS,
         Promise.allSettled([
