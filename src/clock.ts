@@ -26,20 +26,31 @@ export const systemClock: Clock = {
     }),
 }
 
+/** The event loop is held no longer than this by those that take turns. */
+const TURN_MS = 2
+
+let turnBegan = performance.now()
+const waiting: (() => void)[] = []
+
 /**
- * For long loops: a function that tells, each time it is asked, whether the loop has held the event loop for
- * `ms` milliseconds and ought to `await nextTurn()`.
+ * For long loops: whether the turn is over, and the loop ought to `await nextTurn()`. A loop that has not waited for
+ * one yet, as after an answer from the network, is told so at once.
  */
-export function turnTimer(ms = 5): () => boolean {
-  let since = performance.now()
-  return () => {
-    const now = performance.now()
-    if (now - since < ms) return false
-    // The turn that the caller now waits for begins later than this; the difference is small.
-    since = now
-    return true
-  }
+export const isTurnOver = (): boolean => performance.now() - turnBegan >= TURN_MS
+
+/**
+ * Lets the event loop answer others. Of several that wait one goes on each time round: the turns of all that is under
+ * way at once would otherwise add up.
+ */
+export function nextTurn(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  waiting.push(resolve)
+  if (waiting.length === 1) setImmediate(beginTurn)
+  return promise
 }
 
-/** Lets the event loop answer others. */
-export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+function beginTurn(): void {
+  turnBegan = performance.now()
+  waiting.shift()?.()
+  if (waiting.length > 0) setImmediate(beginTurn)
+}

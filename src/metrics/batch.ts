@@ -1,4 +1,4 @@
-import { nextTurn, turnTimer } from '../clock.ts'
+import { isTurnOver, nextTurn } from '../clock.ts'
 import type { Distribution } from './distribution.ts'
 import { type Family, type Histogram, isHistogram } from './family.ts'
 import { COUNT, escapeLabelValue, FamilySeries, releaseDraft, type Sample, SUM } from './family-series.ts'
@@ -159,7 +159,6 @@ export class RunBatch {
    */
   async commit(keptParts: readonly FailedPart[], inPlace: boolean): Promise<void> {
     this.#open = false
-    const isTurnOver = turnTimer()
     for (const series of this.#byFamily.values()) {
       for (const render of series.commit(keeper(series.family, keptParts))) {
         render(inPlace)

@@ -1,4 +1,4 @@
-import { nextTurn, turnTimer } from '../../clock.ts'
+import { isTurnOver, nextTurn } from '../../clock.ts'
 import { CommitsWriter, type CommittedOffsets } from './committed.ts'
 import { failOn, type Request } from './connection.ts'
 
@@ -168,7 +168,6 @@ export function offsetFetch(groups: readonly string[]): Request<GroupCommits[]> 
         return [{ group: groups[0] ?? '', error, committed }]
       }
       const answers: GroupCommits[] = []
-      const isTurnOver = turnTimer()
       for (let left = reader.length(); left > 0; left--) {
         const group = reader.string()
         const committed = readTopics()

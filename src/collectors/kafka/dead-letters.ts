@@ -8,7 +8,7 @@ import {
   readRecords,
   recordBatches,
 } from '../../clients/kafka/records.ts'
-import { nextTurn, turnTimer } from '../../clock.ts'
+import { isTurnOver, nextTurn } from '../../clock.ts'
 import type { CollectorContext, SampleBatch } from '../../collection/collector.ts'
 import type { KafkaSettings } from './config.ts'
 import * as metrics from './metrics.ts'
@@ -237,7 +237,6 @@ function advance(topic: Topic, { starts, stable }: Reading, sample: number): Str
 
 /** Counts what was fetched of the stretch, and moves on behind it. */
 async function take(topic: Topic, { partition, end }: Stretch, fetched: FetchedPartition): Promise<void> {
-  const isTurnOver = turnTimer()
   for (const batch of recordBatches(fetched)) {
     const from = topic.next[partition] ?? 0
     // A fetch begins with the batch that holds its offset.

@@ -8,7 +8,7 @@ import {
 } from '../../clients/kafka/reader.ts'
 import type { LogSize, Quorum } from '../../clients/kafka/requests.ts'
 import { securityOf } from '../../clients/kafka/security.ts'
-import { type Clock, nextTurn, turnTimer } from '../../clock.ts'
+import { type Clock, isTurnOver, nextTurn } from '../../clock.ts'
 import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
 import { checks } from './checks.ts'
 import { CommitAges } from './commit-ages.ts'
@@ -132,7 +132,6 @@ async function eachCommit(
   times: RecordTimes,
   visit: (topic: TrackedTopic, partition: number, position: number) => void,
 ): Promise<void> {
-  const isTurnOver = turnTimer()
   for (const { committed } of groups.groups) {
     // By index here and below: what makes a hundred thousand steps is no place for an iterator's objects.
     for (let t = 0; t < committed.topics.length; t++) {
@@ -190,7 +189,6 @@ async function writeTopics(
   chosen: Selection,
   { granularity }: KafkaSettings,
 ): Promise<void> {
-  const isTurnOver = turnTimer()
   const bytes = bytesByTopic(sizes)
   for (const { name: topic, error, partitions } of metadata.topics) {
     if (!chosen.topic(topic)) continue
@@ -285,7 +283,6 @@ async function writeGroups(
   settings: KafkaSettings,
   clock: Clock,
 ): Promise<void> {
-  const isTurnOver = turnTimer()
   const now = clock.now()
   const leaderBytes = bytesByPartition(reading)
   for (const [consumergroup, cause] of reading.groups.failed) batch.partFailed({ consumergroup }, cause)

@@ -1,5 +1,5 @@
 import type { KafkaPass, Offsets, Question } from '../../clients/kafka/reader.ts'
-import { nextTurn, turnTimer } from '../../clock.ts'
+import { isTurnOver, nextTurn } from '../../clock.ts'
 import { Timeline } from './timeline.ts'
 
 /** A partition whose records' times are wanted. */
@@ -128,7 +128,6 @@ export class RecordTimes {
     }
     const wanted = [...asked.values()].flatMap((list) => list.filter((question) => question !== undefined))
     const answers = await pass.answers(wanted)
-    const isTurnOver = turnTimer()
     for (const { topic, partition, offset, timestamp } of answers) {
       const line = this.#topics.get(topic)?.lines[partition]
       const question = asked.get(topic)?.[partition]

@@ -8,7 +8,7 @@ import {
   readRecords,
   recordBatches,
 } from '../../clients/kafka/records.ts'
-import { nextTurn, turnTimer } from '../../clock.ts'
+import { isTurnOver, nextTurn } from '../../clock.ts'
 
 /** Offsets of a partition that are to be read: from `from` up to, not including, `to`. */
 export interface Stretch {
@@ -135,7 +135,6 @@ async function* portions(
   fetched: FetchedPartition,
   headers: ReadonlySet<string>,
 ): AsyncGenerator<Portion> {
-  const isTurnOver = turnTimer()
   for (const batch of recordBatches(fetched)) {
     const from = stretch.at
     // A fetch begins with the batch that holds its offset.
