@@ -28,7 +28,7 @@ HEALTHCHECK --interval=15s --timeout=3s --start-period=30s \
 # Memory that is free goes back to the system: the young generation may else grow to 128 MiB, mostly of garbage, the
 # old one to a multiple of what is in use, and the C library keeps a heap for each thread. Without the snapshot that Node
 # starts from it is 4 MiB smaller, and starts 45 ms later. With one thread of V8's own beside it, and not four, the main
-# thread gets its core at once where there are two.
+# thread waits less for a core where there are two.
 ENV MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072
 ENTRYPOINT ["node", "--no-node-snapshot", "--v8-pool-size=1", "--max-semi-space-size=2", "--heap-growing-percent=25", "dist/main.js"]
 CMD ["run", "--config", "config/cdc-exporter.yaml"]

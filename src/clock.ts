@@ -33,8 +33,8 @@ let turnBegan = performance.now()
 const waiting: (() => void)[] = []
 
 /**
- * For long loops: whether the turn is over, and the loop ought to `await nextTurn()`. A loop that has not waited for
- * one yet, as after an answer from the network, is told so at once.
+ * For long loops: whether the turn is over, and the loop ought to `await nextTurn()`. A loop that begins after
+ * the last one, as with an answer from the network, is told so at once.
  */
 export const isTurnOver = (): boolean => performance.now() - turnBegan >= TURN_MS
 
