@@ -1,8 +1,10 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { startMeasuredDaemon } from './daemon.ts'
 
 const run = promisify(execFile)
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
@@ -17,26 +19,30 @@ const measure = z.strictObject({
   reached: z.boolean().nullable(),
 })
 
-test('the benchmark measures the daemon on a small work, one object a line', async () => {
-  const { stdout } = await run(process.execPath, [
-    main,
-    'kafka',
-    '--json',
-    ...[
-      '--partitions',
-      '20',
-      '--groups',
-      '4',
-      '--passes',
-      '2',
-      '--interval',
+test('the benchmark measures the daemon and a peer on a small work, one object a line', async () => {
+  const size = ['--partitions', '20', '--groups', '4']
+  const work = spawn(process.execPath, [main, 'work', ...size], { stdio: ['ignore', 'pipe', 'inherit'] })
+  try {
+    const [bootstrap = ''] = String(await once(work.stdout, 'data')).split('\n')
+    // The daemon is an exporter like any other.
+    const peer = await startMeasuredDaemon({ brokers: bootstrap, granularity: 'partition' }, 2000)
+    try {
+      const args = ['kafka', '--json', ...size, '--bootstrap', bootstrap, '--no-growth', '--scrapes', '3']
       // Longer than a pass and its reading on a busy machine: a pass belongs to one interval.
-      '2000',
-      '--scrapes',
-      '3',
-      '--no-growth',
-    ],
-  ])
+      args.push('--passes', '2', '--interval', '2000')
+      args.push('--peer', `${peer.url}/metrics`, '--pid', String(peer.pid))
+      const { stdout } = await run(process.execPath, [main, ...args])
+      expectMeasures(stdout)
+    } finally {
+      await peer.remove()
+    }
+  } finally {
+    work.kill('SIGINT')
+    await once(work, 'exit')
+  }
+})
+
+function expectMeasures(stdout: string): void {
   const measures = stdout
     .trimEnd()
     .split('\n')
@@ -55,6 +61,10 @@ test('the benchmark measures the daemon on a small work, one object a line', asy
     expect(values.get(`${granularity}.requests.OffsetFetch`)).toBeGreaterThanOrEqual(1)
   }
   expect(values.get('naive.series')).toBeGreaterThan(160)
+  expect(values.get('partition.peer.series')).toBeGreaterThan(160)
+  const beside = measures.find(({ name }) => name === 'partition.scrape.to_peer')
+  expect(beside?.ratio_to).toBe('peer, measured')
+  expect(beside?.ratio).toBeGreaterThan(0)
   // Goals and other exporters' numbers are for the reference work alone.
   expect(measures.filter(({ goal }) => goal !== null)).toEqual([])
-})
+}

@@ -15,6 +15,17 @@ import { type MeasuredDaemon, startMeasuredDaemon } from './daemon.ts'
 import type { GrowthStep } from './growth.ts'
 import { growthLines, growthPlot } from './growth-plot.ts'
 import type { NaivePass } from './naive.ts'
+import {
+  type Goals,
+  type Granularity,
+  isInstalled,
+  measurePeer,
+  measureRunning,
+  type PassFigures,
+  PEERS,
+  type PeerFigures,
+  seriesOf,
+} from './peers.ts'
 import { cpuSeconds, machine, residentBytes } from './proc.ts'
 import { buildWork, type WorkSize } from './reference-work.ts'
 import { type Report, ratioAtMost, valueAtMost } from './report.ts'
@@ -32,45 +43,18 @@ export interface KafkaBenchOptions {
   readonly interval: number
   readonly scrapes: number
   readonly growth: boolean
+  /** Whether the other exporters that are on the PATH are started, one at a time, and measured. */
+  readonly peers: boolean
   /** Another exporter on the same cluster, which runs already. */
   readonly peer: { readonly url: string; readonly pid: number } | undefined
   /** Where the plot of the growth goes; nowhere where absent. */
   readonly plot: string | undefined
 }
 
-type Granularity = 'partition' | 'topic'
-
-/** What others took for the reference work, on another day and in another state of the machine. */
-interface Recorded {
-  readonly name: string
-  readonly ms: number
-  readonly cpu: number
-  readonly mib: number
-  /** Goals for our share of it. */
-  readonly wallAtMost?: number
-  readonly cpuAtMost?: number
+interface OurFigures extends PassFigures {
+  readonly scrapeMilliseconds: number
+  readonly series: number
 }
-
-const KAFKA_EXPORTER = { name: 'kafka_exporter', ms: 12_159, cpu: 7.34, mib: 241, wallAtMost: 1 / 50 }
-
-const RECORDED: Readonly<Record<Granularity, readonly Recorded[]>> = {
-  partition: [
-    KAFKA_EXPORTER,
-    { name: 'kminion', ms: 782, cpu: 0.88, mib: 202, wallAtMost: 1 / 3, cpuAtMost: 1 / 3 },
-    { name: 'klag_exporter', ms: 503, cpu: 0.9, mib: 571, wallAtMost: 1 / 2, cpuAtMost: 1 / 3 },
-  ],
-  topic: [
-    { name: 'kminion', ms: 432, cpu: 0.32, mib: 112 },
-    { name: 'klag_exporter', ms: 435, cpu: 0.34, mib: 60, cpuAtMost: 1 / 2 },
-  ],
-}
-
-const recordedReference = (peer: string, value: number) => ({
-  name: `${peer}, recorded on another day, other machine state`,
-  value,
-  recorded: true,
-})
-const goalOf = (atMost: number | undefined) => (atMost === undefined ? {} : { goal: ratioAtMost(atMost) })
 
 /** Laying out, filling the history of record times, and the second set of buffers come before the steady state. */
 const WARM_UP_PASSES = 8
@@ -120,14 +104,20 @@ async function measureAll(
   for (const granularity of ['partition', 'topic'] as const) {
     progress(`the daemon at ${granularity} granularity`)
     const daemon = await startMeasuredDaemon({ brokers: bootstrap, granularity }, options.interval)
+    let ours: OurFigures
     try {
       await daemon.nextPasses(warmUp(options))
-      await measurePasses(daemon, granularity, { options, naive, idleCpuASecond }, out)
       await measureLiveness(daemon, granularity, options, out)
-      await measureScrapes(daemon, granularity, options, out)
+      const scrape = await measureScrapes(daemon, granularity, options, out)
+      // Last, with the other exporters right after it: a machine changes within minutes.
+      ours = {
+        ...scrape,
+        ...(await measurePasses(daemon, granularity, { options, naive, idleCpuASecond }, out)),
+      }
     } finally {
       await daemon.remove()
     }
+    await compareWithPeers({ bootstrap, granularity, ours, options }, out, progress)
     progress(`requests on the wire at ${granularity} granularity`)
     await measureRequests(bootstrap, granularity, options, out)
   }
@@ -181,7 +171,7 @@ async function measurePasses(
     idleCpuASecond,
   }: { options: KafkaBenchOptions; naive: NaivePass; idleCpuASecond: number },
   out: Report,
-): Promise<void> {
+): Promise<PassFigures> {
   const resident: number[] = []
   const durations = new Map<string, number>()
   const watching = new AbortController()
@@ -218,14 +208,7 @@ async function measurePasses(
   const measured = 'naive, measured'
   add('pass_wall.to_naive', wall, 'ms', { reference: { name: measured, value: naive.milliseconds } })
   add('pass_cpu.to_naive', cpu, 's', { reference: { name: measured, value: naive.cpuSeconds } })
-  for (const { name, ms, cpu: theirCpu, mib, wallAtMost, cpuAtMost } of RECORDED[granularity]) {
-    add(`pass_wall.to_${name}`, wall, 'ms', { reference: recordedReference(name, ms), ...goalOf(wallAtMost) })
-    add(`pass_cpu.to_${name}`, cpu, 's', {
-      reference: recordedReference(name, theirCpu),
-      ...goalOf(cpuAtMost),
-    })
-    add(`rss.to_${name}`, rss, 'MiB', { reference: recordedReference(name, mib) })
-  }
+  return { milliseconds: wall, cpuSeconds: cpu, mib: rss }
 }
 
 interface DetailedHealth {
@@ -267,18 +250,18 @@ async function measureLiveness(
   }
 }
 
-/** In turns with a bare server that sends the same bytes, and with the peer, so that all meet the same machine. */
+/** In turns with a bare server that sends the same bytes, so that both meet the same machine. */
 async function measureScrapes(
   daemon: MeasuredDaemon,
   granularity: Granularity,
-  { scrapes, peer }: KafkaBenchOptions,
+  { scrapes }: KafkaBenchOptions,
   out: Report,
-): Promise<void> {
+): Promise<Omit<OurFigures, keyof PassFigures>> {
   const agent = new Agent({ keepAlive: true })
   const url = `${daemon.url}/metrics`
   const { body } = await timedGet(url, agent)
   const gzip = Buffer.concat(body)
-  const text = gunzipSync(gzip)
+  const text = gunzipSync(gzip).toString()
   const bare = await startBareServer(gzip)
   try {
     for (const warmUp of [url, bare.url]) await timedGet(warmUp, agent)
@@ -302,65 +285,81 @@ async function measureScrapes(
       reference: { name: 'bare node:http server, measured', value: median(bares) },
       goal: ratioAtMost(1.2),
     })
-    if (granularity === 'partition') {
-      out.add('partition.scrape.to_kafka_exporter', median(ours), 'ms', {
-        reference: recordedReference(KAFKA_EXPORTER.name, KAFKA_EXPORTER.ms),
-        goal: ratioAtMost(1 / 1000),
-      })
-    }
-    if (peer)
-      await measurePeer(peer, granularity, { daemon, ours: median(ours), series: series.all }, agent, out)
+    return { scrapeMilliseconds: median(ours), series: series.all }
   } finally {
     agent.destroy()
     await bare.remove()
   }
 }
 
-/** As many scrapes as fit into ten seconds, ten at the most. */
-async function measurePeer(
-  peer: { readonly url: string; readonly pid: number },
-  granularity: Granularity,
-  { daemon, ours, series }: { daemon: MeasuredDaemon; ours: number; series: number },
-  agent: Agent,
+/** Ours beside each other exporter's: measured in this run where it can be, else as recorded. */
+async function compareWithPeers(
+  {
+    bootstrap,
+    granularity,
+    ours,
+    options: { peers, peer },
+  }: { bootstrap: string; granularity: Granularity; ours: OurFigures; options: KafkaBenchOptions },
   out: Report,
+  progress: (text: string) => void,
 ): Promise<void> {
-  const first = await timedGet(peer.url, agent)
-  const bytes = Buffer.concat(first.body)
-  const theirs = linesOf(first.gzip ? gunzipSync(bytes) : bytes, granularity)
-  const times: number[] = []
-  const cpu = cpuSeconds(peer.pid)
-  const from = performance.now()
-  while (times.length < 10 && (times.length < 2 || performance.now() - from < 10_000)) {
-    times.push((await timedGet(peer.url, agent)).milliseconds)
+  const compare = (
+    name: string,
+    theirs: PassFigures & Partial<PeerFigures>,
+    goals: Goals,
+    recorded: boolean,
+  ) => {
+    const to = (figure: string, value: number, unit: string, their: number | undefined, atMost?: number) => {
+      if (their === undefined) return
+      const label = recorded ? 'recorded on another day, other machine state' : 'measured'
+      out.add(`${granularity}.${figure}.to_${name}`, value, unit, {
+        reference: { name: `${name}, ${label}`, value: their, recorded },
+        ...(atMost === undefined ? {} : { goal: ratioAtMost(atMost) }),
+      })
+    }
+    to('pass_wall', ours.milliseconds, 'ms', theirs.milliseconds, goals.wall)
+    to('pass_cpu', ours.cpuSeconds, 's', theirs.cpuSeconds, goals.cpu)
+    to('rss', ours.mib, 'MiB', theirs.mib)
+    to('scrape', ours.scrapeMilliseconds, 'ms', theirs.scrapeMilliseconds, goals.scrape)
+    to('series', ours.series, 'series', theirs.series)
   }
-  const cpuAScrape = (cpuSeconds(peer.pid) - cpu) / times.length
-  const rss = residentBytes(peer.pid).now / MIB
-  const add = (name: string, value: number, unit: string) =>
-    out.add(`${granularity}.peer.${name}`, value, unit)
-  const ratio = (name: string, value: number, theirValue: number, unit: string) =>
-    out.add(`${granularity}.${name}.to_peer`, value, unit, {
-      reference: { name: 'peer, measured', value: theirValue },
-    })
-  const passes = daemon.passes().slice(-5)
-  add('scrape_median', median(times), 'ms')
-  add('scrape_cpu', cpuAScrape, 's')
-  add('rss', rss, 'MiB')
-  add('series', theirs.all, 'series')
-  add('body', bytes.length, 'bytes')
-  ratio('scrape', ours, median(times), 'ms')
-  ratio('pass_wall', median(passes.map(({ total }) => total)), median(times), 'ms')
-  ratio('pass_cpu', median(passes.map((pass) => pass.cpu)) / 1000, cpuAScrape, 's')
-  ratio('rss', residentBytes(daemon.pid).now / MIB, rss, 'MiB')
-  ratio('series', series, theirs.all, 'series')
+  const compareMeasured = (name: string, theirs: PeerFigures, goals: Goals) => {
+    const add = (figure: string, value: number, unit: string) =>
+      out.add(`${granularity}.${name}.${figure}`, value, unit)
+    add('pass_wall', theirs.milliseconds, 'ms')
+    add('pass_cpu', theirs.cpuSeconds, 's')
+    add('rss', theirs.mib, 'MiB')
+    add('scrape_median', theirs.scrapeMilliseconds, 'ms')
+    add('series', theirs.series, 'series')
+    add('body', theirs.body, 'bytes')
+    compare(name, theirs, goals, false)
+  }
+  for (const known of PEERS) {
+    const recorded = known.recorded[granularity]
+    // An exporter that has no such granularity has no record of it either.
+    if (!recorded) continue
+    const goals = known.goals[granularity] ?? {}
+    if (peers && isInstalled(known)) {
+      progress(`${known.command} at ${granularity} granularity`)
+      compareMeasured(known.name, await measurePeer(known, bootstrap, granularity), goals)
+    } else {
+      if (peers) progress(`${known.command} is not on the PATH: what was recorded stands for it`)
+      compare(known.name, recorded, goals, true)
+    }
+  }
+  if (peer) {
+    progress(`the peer at ${peer.url}`)
+    compareMeasured('peer', await measureRunning(peer), {})
+  }
 }
 
 /** Sample lines; those that give the lag of a pair of group and partition (or topic), and those its age. */
-function linesOf(text: Buffer, granularity: Granularity) {
+function linesOf(text: string, granularity: Granularity) {
   const [pair, age] = granularity === 'partition' ? ['lag', 'lag_seconds'] : ['lag_sum', 'lag_seconds_max']
-  const lines = text.toString().split('\n')
+  const lines = text.split('\n')
   const count = (start: string) => lines.filter((line) => line.startsWith(start)).length
   return {
-    all: lines.filter((line) => line !== '' && !line.startsWith('#')).length,
+    all: seriesOf(text),
     pairs: count(`kafka_consumergroup_${pair}{`),
     withSeconds: count(`kafka_consumergroup_${age}{`),
   }

@@ -25,6 +25,7 @@ interface KafkaOptions extends WorkOptions {
   readonly scrapes: number
   readonly growth: boolean
   readonly plot?: string
+  readonly peers?: boolean
   readonly peer?: string
   readonly pid?: number
   readonly json?: boolean
@@ -43,6 +44,10 @@ program
   .option('--scrapes <n>', 'for each measure', integer, 200)
   .option('--no-growth', 'leave out the steps up to a million series')
   .option('--plot <file>', 'write the growth there as SVG')
+  .option(
+    '--peers',
+    'start and measure kafka_exporter, kminion and klag-exporter, those that are on the PATH',
+  )
   .option('--peer <url>', 'another exporter on the same broker; needs --pid')
   .option('--pid <n>', 'the process of the peer', integer)
   .option('--json', 'one object a line')
@@ -64,6 +69,7 @@ program
         scrapes: options.scrapes,
         growth: options.growth,
         plot: options.plot,
+        peers: options.peers ?? false,
         peer: peer === undefined || pid === undefined ? undefined : { url: peer, pid },
       },
       out,

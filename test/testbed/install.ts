@@ -75,7 +75,8 @@ function missingOf(wanted: readonly DebianPackage[]): string[] {
   return wanted.filter(({ provides }) => !isThere(provides)).map(({ name }) => name)
 }
 
-function isThere(provides: string): boolean {
+/** A file by its path, or a command on the PATH. */
+export function isThere(provides: string): boolean {
   if (provides.startsWith('/')) return existsSync(provides)
   return (process.env.PATH ?? '').split(delimiter).some((folder) => isExecutable(join(folder, provides)))
 }
