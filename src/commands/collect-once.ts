@@ -1,5 +1,5 @@
 import { systemClock } from '../clock.ts'
-import type { Collector, SampleBatch } from '../collection/collector.ts'
+import { addEach, type Collector, type SampleBatch } from '../collection/collector.ts'
 import { stateInMemory } from '../collection/kept-state.ts'
 import type { InstanceConfig } from '../config/load.ts'
 import type { Family } from '../metrics/family.ts'
@@ -50,6 +50,7 @@ export function oneOff({ kind, target, labels, settings, timeout }: InstanceConf
           if (list) list.push({ labels, value })
           else samples.set(family.name, [{ labels, value }])
         },
+        addRow: (families, labels, values) => addEach(batch, families, labels, values),
         // No table shows one.
         addHistogram: () => {},
         partFailed: (labels, cause) => void failedParts.push({ labels, cause }),

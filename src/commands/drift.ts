@@ -69,6 +69,7 @@ async function compare(
   let failed = 0
   const batch: SampleBatch = {
     add: () => {},
+    addRow: () => {},
     addHistogram: () => {},
     partFailed(labels, cause) {
       failed++

@@ -91,6 +91,10 @@ export class RunBatch {
   #open = true
   #lastFamily: Family | undefined
   #lastSeries: FamilySeries | undefined
+  readonly #rows = new Map<readonly Family[], readonly FamilySeries[]>()
+  #lastRow: readonly Family[] | undefined
+  #lastRowSeries: readonly FamilySeries[] = []
+  readonly #texts: (string | undefined)[] = []
 
   constructor(byFamily: ReadonlyMap<Family, FamilySeries>, maxSeries: number) {
     this.#byFamily = byFamily
@@ -111,6 +115,30 @@ export class RunBatch {
     else this.#drop('duplicate', family)
   }
 
+  addRow<L extends string>(
+    families: readonly Family<L>[],
+    labels: Readonly<Record<L, string>>,
+    values: Float64Array,
+  ): void {
+    if (!this.#open) return
+    if (families !== this.#lastRow) {
+      this.#lastRowSeries = this.#rowOf(families)
+      this.#lastRow = families
+    }
+    const names = this.#lastRowSeries[0]?.names ?? []
+    for (let i = 0; i < names.length; i++) {
+      this.#texts[i] = (labels as Readonly<Record<string, string>>)[names[i] ?? '']
+    }
+    for (let i = 0; i < families.length; i++) {
+      const family = families[i]
+      const series = this.#lastRowSeries[i]
+      if (!family || !series || Number.isNaN(values[i])) continue
+      if (this.#count >= this.#maxSeries) this.#drop('limit', family)
+      else if (series.writeRow(labels, this.#texts, values, i)) this.#count++
+      else this.#drop('duplicate', family)
+    }
+  }
+
   addHistogram<L extends string>(
     family: Histogram<L>,
     labels: Readonly<Record<L, string>>,
@@ -129,6 +157,20 @@ export class RunBatch {
     const isNew = lines.every(([le, number]) => series.write({ ...labels, le }, number))
     if (isNew) this.#count += lines.length
     else this.#drop('duplicate', family)
+  }
+
+  #rowOf(families: readonly Family[]): readonly FamilySeries[] {
+    const known = this.#rows.get(families)
+    if (known) return known
+    const row = families.map((family) => this.#seriesOf(family))
+    const names = row[0]?.names.join()
+    for (const { family, names: own } of row) {
+      if (isHistogram(family) || own.join() !== names) {
+        throw new TypeError(`${family.name} has not the labels of the row: ${names}`)
+      }
+    }
+    this.#rows.set(families, row)
+    return row
   }
 
   #seriesOf(family: Family): FamilySeries {

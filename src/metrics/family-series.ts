@@ -121,20 +121,54 @@ export class FamilySeries {
     this.#indexUsed = false
   }
 
+  /** What a series has a value for, in the order of `writeRow`'s texts. */
+  get names(): readonly string[] {
+    return this.#names
+  }
+
   /** False when the run has written this series already. */
   write(labels: Readonly<Record<string, string>>, value: number): boolean {
     const expected = this.#order[this.#cursor]
-    let slot: number
-    if (expected !== undefined && this.matches(expected, labels)) {
-      slot = expected
-      this.#cursor++
-    } else {
-      this.#nextOrder ??= Array.from(this.#order.subarray(0, this.#cursor))
-      slot = this.#lookUp(labels)
-    }
+    const isNext = expected !== undefined && this.matches(expected, labels)
+    const slot = isNext ? this.#goOn(expected) : this.#turnTo(labels)
+    if (!this.#claim(slot)) return false
+    this.#pending[slot] = value
+    return true
+  }
+
+  /**
+   * The same of `values[at]`, with the values of the labels as `texts` too, in the order of `names`: of labels that
+   * several families share each is looked up once. A number by itself would be made an object on its way here.
+   */
+  writeRow(
+    labels: Readonly<Record<string, string>>,
+    texts: readonly (string | undefined)[],
+    values: Float64Array,
+    at: number,
+  ): boolean {
+    const expected = this.#order[this.#cursor]
+    const isNext = expected !== undefined && this.#has(expected, texts)
+    const slot = isNext ? this.#goOn(expected) : this.#turnTo(labels)
+    if (!this.#claim(slot)) return false
+    this.#pending[slot] = values[at] ?? 0
+    return true
+  }
+
+  #goOn(slot: number): number {
+    this.#cursor++
+    return slot
+  }
+
+  /** To a series that is not the one after the last. */
+  #turnTo(labels: Readonly<Record<string, string>>): number {
+    this.#nextOrder ??= Array.from(this.#order.subarray(0, this.#cursor))
+    return this.#lookUp(labels)
+  }
+
+  /** False when the run has written the slot already. */
+  #claim(slot: number): boolean {
     if (this.#writtenIn[slot] === this.#run) return false
     this.#writtenIn[slot] = this.#run
-    this.#pending[slot] = value
     this.#nextOrder?.push(slot)
     return true
   }
@@ -200,6 +234,15 @@ export class FamilySeries {
     const base = slot * names.length
     for (let i = 0; i < names.length; i++) {
       if (this.#labels[base + i] !== labels[names[i] ?? '']) return false
+    }
+    return true
+  }
+
+  #has(slot: number, texts: readonly (string | undefined)[]): boolean {
+    const { length } = this.#names
+    const base = slot * length
+    for (let i = 0; i < length; i++) {
+      if (this.#labels[base + i] !== texts[i]) return false
     }
     return true
   }

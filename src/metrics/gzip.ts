@@ -30,6 +30,8 @@ export class Deflater {
     // Where zlib itself fails, the write is never told.
     this.#zlib.once('error', reject)
     this.#zlib.write(bytes, (error) => (error ? reject(error) : resolve()))
+    // Here and now, while the other thread deflates.
+    const crc = crc32(bytes)
     await promise
     this.#zlib.off('error', reject)
     // Should a part wait to be told, reading tells it.
@@ -38,7 +40,7 @@ export class Deflater {
     const deflated = Buffer.allocUnsafeSlow(this.#parts.reduce((sum, part) => sum + part.length, 0))
     let at = 0
     for (const part of this.#parts) at += part.copy(deflated, at)
-    return { deflated, crc: crc32(bytes), length: bytes.length }
+    return { deflated, crc, length: bytes.length }
   }
 }
 

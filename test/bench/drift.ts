@@ -142,6 +142,7 @@ function reconciliation({ source, sink, table }: Bench, given: object): Reconcil
 /** Throws what failed: a part that is left out would make it cheap. */
 const batch: SampleBatch = {
   add: () => {},
+  addRow: () => {},
   addHistogram: () => {},
   partFailed(_, cause) {
     throw new Error('a part failed', { cause })

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
 import {
+  addEach,
   type Collector,
   type CollectorKind,
   familiesOf,
@@ -41,6 +42,10 @@ class Recording implements SampleBatch {
 
   add(family: Family, labels: Readonly<Record<string, string>>, value: number): void {
     this.samples.push({ family, labels: { ...labels }, value })
+  }
+
+  addRow(families: readonly Family[], labels: Readonly<Record<string, string>>, values: Float64Array): void {
+    addEach(this, families, labels, values)
   }
 
   addHistogram(family: Family, labels: Readonly<Record<string, string>>, value: Distribution): void {

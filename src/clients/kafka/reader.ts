@@ -52,6 +52,13 @@ export interface GroupsReading {
   readonly failed: ReadonlyMap<string, unknown>
 }
 
+export interface GroupList {
+  /** By name. */
+  readonly listed: ReadonlyMap<string, KnownGroup>
+  /** Those of the last pass that are listed no longer. */
+  readonly unlisted: readonly KnownGroup[]
+}
+
 /** By topic, then by partition; NaN where it is unknown. */
 export type Offsets = ReadonlyMap<string, Float64Array>
 
@@ -234,8 +241,13 @@ export class KafkaPass {
     }
   }
 
-  /** Every wanted group with what it has committed. Each broker lists the groups that it coordinates. */
+  /** Every wanted group with what it has committed. */
   async groups(wanted: (group: string) => boolean): Promise<GroupsReading> {
+    return await this.readGroups(await this.listGroups(wanted))
+  }
+
+  /** Every wanted group. Each broker lists the groups that it coordinates. */
+  async listGroups(wanted: (group: string) => boolean): Promise<GroupList> {
     const known = new Map<string, KnownGroup>()
     await Promise.all(
       [...this.#brokers.keys()].map(async (coordinator) => {
@@ -249,10 +261,15 @@ export class KafkaPass {
     )
     // A coordinator that has just started lists nothing for some seconds. Whether a group that it no longer
     // lists is gone, or only not loaded yet, is what OffsetFetch tells.
-    const listed = new Set(known.keys())
     const unlisted = [...this.#groupsBefore.values()].filter(
-      ({ group }) => !listed.has(group) && wanted(group),
+      ({ group }) => !known.has(group) && wanted(group),
     )
+    return { listed: known, unlisted }
+  }
+
+  /** What they have committed, how they are, and how many members they have. */
+  async readGroups({ listed, unlisted }: GroupList): Promise<GroupsReading> {
+    const known = new Map(listed)
     const failed = new Map<string, unknown>()
     const readings: GroupReading[] = []
     const byCoordinator = Map.groupBy([...known.values(), ...unlisted], (group) => group.coordinator)
@@ -417,7 +434,10 @@ export class KafkaPass {
   /** Undefined, and the broker is among the failed, when it does not answer or has failed before. */
   async ask<T>(broker: number, request: Request<T>): Promise<T | undefined> {
     const connection = await this.#connect(broker)
-    if (!connection) return undefined
+    return connection && (await this.#askOn(connection, broker, request))
+  }
+
+  async #askOn<T>(connection: BrokerConnection, broker: number, request: Request<T>): Promise<T | undefined> {
     try {
       return await connection.send(request, this.#signal)
     } catch (error) {
@@ -448,7 +468,7 @@ export class KafkaPass {
     const size = (connection.version(offsetFetch([])) ?? 0) >= 8 ? GROUPS_A_REQUEST : 1
     const answers = await Promise.all(
       chunks(groups, size).map((chunk) =>
-        this.ask(coordinator, offsetFetch(chunk.map(({ group }) => group))),
+        this.#askOn(connection, coordinator, offsetFetch(chunk.map(({ group }) => group))),
       ),
     )
     return new Map(

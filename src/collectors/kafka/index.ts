@@ -1,3 +1,4 @@
+import type { CommittedOffsets } from '../../clients/kafka/committed.ts'
 import { parseAddress } from '../../clients/kafka/connection.ts'
 import {
   type GroupReading,
@@ -48,30 +49,34 @@ export const kafka = defineCollector({
       async collect(batch, signal) {
         const pass = await reader.pass(signal)
         const names = pass.metadata.topics.map(({ name }) => name).filter(chosen.topic)
-        const [groups, stable, sizes] = await Promise.all([
-          pass.groups(chosen.group),
-          pass.offsets(chosen.topic, 'stable'),
-          pass.logSizes(),
-          memory.retentions.refresh(pass, names, clock.now()),
-        ])
+        const listed = await pass.listGroups(chosen.group)
+        // A broker answers in the order in which it is asked, and what one answer takes to be read is its time for
+        // the next: so the commits go first, then what nothing waits for.
+        const groupsRead = pass.readGroups(listed)
         // Ends are read after commits: a lag is never negative because the log was read too early.
-        const [starts, ends] = await Promise.all([
+        const endsRead = groupsRead.then(() => pass.offsets(chosen.topic, 'end'))
+        const positionsNoted = Promise.all([
+          groupsRead,
           pass.offsets(chosen.topic, 'start'),
-          pass.offsets(chosen.topic, 'end'),
-        ])
-        const reading: Reading = { pass, groups, starts, ends, stable, sizes }
-        const unknown = await takeNote(reading, memory, clock.now())
-        await memory.times.settle(
-          pass,
-          unknown,
-          () => readTimes(reading, memory.times, clock.now()),
-          clock.now(),
-        )
-        const quorum = await pass.quorum()
+          pass.offsets(chosen.topic, 'stable'),
+          endsRead,
+          memory.retentions.refresh(pass, names, clock.now()),
+        ]).then(async ([groups, starts, stable, ends]) => {
+          const positions: Positions = { pass, groups, starts, stable, ends }
+          return { positions, unknown: await takeNote(positions, memory, clock.now()) }
+        })
+        const sizesRead = groupsRead.then(() => pass.logSizes())
+        const [{ positions, unknown }, sizes] = await Promise.all([positionsNoted, sizesRead])
+        const readAgain = () => readTimes(positions, memory.times, clock.now())
+        await memory.times.settle(pass, unknown, readAgain, clock.now())
 
+        const reading: Reading = { ...positions, sizes }
+        const write = async () => {
+          await writeTopics(batch, reading, chosen, settings)
+          await writeGroups(batch, reading, memory, chosen, settings, clock)
+        }
+        const [quorum] = await Promise.all([pass.quorum(), write()])
         writeCluster(batch, reading, quorum)
-        await writeTopics(batch, reading, chosen, settings)
-        await writeGroups(batch, reading, memory, chosen, settings, clock)
         await deadLetters.collect(batch, reading, chosen.topic, clock.now())
         // Asked for now, known in the next pass: what is written above is an estimate until then.
         await memory.times.refine(pass, clock.now())
@@ -82,13 +87,16 @@ export const kafka = defineCollector({
   },
 })
 
-/** What one pass read. */
-interface Reading {
+/** What one pass read of groups and logs. */
+interface Positions {
   readonly pass: KafkaPass
   readonly groups: GroupsReading
   readonly starts: Offsets
   readonly ends: Offsets
   readonly stable: Offsets
+}
+
+interface Reading extends Positions {
   /** By broker. */
   readonly sizes: ReadonlyMap<number, readonly LogSize[]>
 }
@@ -101,6 +109,9 @@ interface Memory {
   clamped: number
 }
 
+/** Of a topic without offsets. A list that may be absent would make an object of each number that is read from it. */
+const UNKNOWN = new Float64Array(0)
+
 /** Numbers as label values: the same few, a hundred thousand times a pass. */
 const texts: string[] = []
 function text(n: number): string {
@@ -112,7 +123,7 @@ function text(n: number): string {
 }
 
 /** Samples the ends; gives the partitions of which too little is known for what is read there, as after a start. */
-async function takeNote(reading: Reading, { times, retentions }: Memory, now: number): Promise<Place[]> {
+async function takeNote(reading: Positions, { times, retentions }: Memory, now: number): Promise<Place[]> {
   times.begin(reading.pass.metadata, reading.ends, (topic) => retentions.of(topic).compacted)
   times.sample(reading.ends, now)
   const unknown = new Map<Timeline, Place>()
@@ -128,7 +139,7 @@ async function takeNote(reading: Reading, { times, retentions }: Memory, now: nu
  * record to be read is the oldest that there is.
  */
 async function eachCommit(
-  { groups, starts }: Reading,
+  { groups, starts }: Positions,
   times: RecordTimes,
   visit: (topic: TrackedTopic, partition: number, position: number) => void,
 ): Promise<void> {
@@ -137,17 +148,17 @@ async function eachCommit(
     for (let t = 0; t < committed.topics.length; t++) {
       const name = committed.topics[t] ?? ''
       const topic = times.topic(name)
-      const topicStarts = starts.get(name)
+      const topicStarts = starts.get(name) ?? UNKNOWN
       for (let i = committed.from(t); topic && i < committed.to(t); i++) {
         const partition = committed.partitions[i] ?? 0
-        visit(topic, partition, Math.max(committed.offsets[i] ?? 0, topicStarts?.[partition] || 0))
+        visit(topic, partition, Math.max(committed.offsets[i] ?? 0, topicStarts[partition] || 0))
       }
     }
     if (isTurnOver()) await nextTurn()
   }
 }
 
-async function readTimes(reading: Reading, times: RecordTimes, now: number): Promise<void> {
+async function readTimes(reading: Positions, times: RecordTimes, now: number): Promise<void> {
   await eachCommit(reading, times, (topic, partition, position) => {
     topic.lines[partition]?.readTime(position, now, topic.compacted)
   })
@@ -182,6 +193,18 @@ function writeCluster(
     }
   }
 }
+
+const partitionRow = [
+  metrics.currentOffset,
+  metrics.oldestOffset,
+  metrics.stableOffset,
+  metrics.leader,
+  metrics.replicas,
+  metrics.inSyncReplicas,
+  metrics.leaderIsPreferred,
+  metrics.underReplicated,
+]
+const partitionValues = new Float64Array(partitionRow.length)
 
 async function writeTopics(
   batch: SampleBatch,
@@ -220,15 +243,17 @@ async function writeTopics(
       const labels = { topic, partition: text(partition) }
       if (isUnknown)
         batch.partFailed(labels, failedBrokers.get(leader) ?? withoutOffsets(topic, partition, leader))
-      if (!Number.isNaN(end)) batch.add(metrics.currentOffset, labels, end)
-      if (!Number.isNaN(start)) batch.add(metrics.oldestOffset, labels, start)
-      const last = topicStable?.[partition] ?? Number.NaN
-      if (!Number.isNaN(last)) batch.add(metrics.stableOffset, labels, last)
-      batch.add(metrics.leader, labels, leader)
-      batch.add(metrics.replicas, labels, replicas.length)
-      batch.add(metrics.inSyncReplicas, labels, inSync.length)
-      batch.add(metrics.leaderIsPreferred, labels, Number(leader >= 0 && leader === replicas[0]))
-      batch.add(metrics.underReplicated, labels, Number(inSync.length < replicas.length))
+      partitionValues.set([
+        end,
+        start,
+        topicStable?.[partition] ?? Number.NaN,
+        leader,
+        replicas.length,
+        inSync.length,
+        Number(leader >= 0 && leader === replicas[0]),
+        Number(inSync.length < replicas.length),
+      ])
+      batch.addRow(partitionRow, labels, partitionValues)
     }
     if (Number.isNaN(endSum + startSum)) {
       batch.partFailed({ topic }, new Error(`the offsets of a partition of ${topic} are unknown`))
@@ -287,21 +312,15 @@ async function writeGroups(
   const leaderBytes = bytesByPartition(reading)
   for (const [consumergroup, cause] of reading.groups.failed) batch.partFailed({ consumergroup }, cause)
   memory.commits.begin()
+  const isPartitionWanted = settings.granularity === 'partition'
+  const context = { reading, memory, now, leaderBytes, isPartitionWanted }
   for (const group of reading.groups.groups) {
     writeGroup(batch, group)
     for (let t = 0; t < group.committed.topics.length; t++) {
       const topic = memory.times.topic(group.committed.topics[t] ?? '')
       // A topic that is gone, or not wanted.
       if (!topic) continue
-      writeGroupTopic(batch, group, t, topic, {
-        reading,
-        memory,
-        now,
-        leaderBytes,
-        isPartitionWanted: settings.granularity === 'partition',
-      })
-      const labels = { consumergroup: group.group, topic: topic.name }
-      batch.add(metrics.groupLagThreshold, labels, chosen.about(topic.name).lagThreshold)
+      writeGroupTopic(batch, group, t, topic, chosen.about(topic.name).lagThreshold, context)
       if (isTurnOver()) await nextTurn()
     }
   }
@@ -326,13 +345,29 @@ function writeGroup(
   if (!STATES.includes(current)) batch.add(metrics.groupState, { consumergroup, state: current }, 1)
 }
 
+const pairRow = [metrics.groupOffset, metrics.groupLag, metrics.groupLagSeconds]
+const pairValues = new Float64Array(pairRow.length)
+
+const groupTopicRow = [
+  metrics.groupOffsetSum,
+  metrics.groupLastCommitAge,
+  metrics.groupLagSum,
+  metrics.groupStableLag,
+  metrics.groupMessagesLost,
+  metrics.groupLagSecondsMax,
+  metrics.groupRetentionUsed,
+  metrics.groupLagThreshold,
+]
+const groupTopicValues = new Float64Array(groupTopicRow.length)
+
 function writeGroupTopic(
   batch: SampleBatch,
   { group: consumergroup, committed }: GroupReading,
   /** Its place in what the group has committed. */
   index: number,
   topic: TrackedTopic,
-  from: {
+  lagThreshold: number,
+  context: {
     readonly reading: Reading
     readonly memory: Memory
     /** Wall milliseconds. */
@@ -342,11 +377,11 @@ function writeGroupTopic(
     readonly isPartitionWanted: boolean
   },
 ): void {
-  const { reading, memory, now } = from
-  const starts = reading.starts.get(topic.name)
-  const ends = reading.ends.get(topic.name)
-  const stables = reading.stable.get(topic.name)
-  const bytes = from.leaderBytes.get(topic.name)
+  const { reading, memory, now } = context
+  const starts = reading.starts.get(topic.name) ?? UNKNOWN
+  const ends = reading.ends.get(topic.name) ?? UNKNOWN
+  const stables = reading.stable.get(topic.name) ?? UNKNOWN
+  const bytes = context.leaderBytes.get(topic.name)
   const retention = memory.retentions.of(topic.name)
   const doesDelete = retention.milliseconds !== undefined || retention.bytes !== undefined
   let offsetSum = 0
@@ -357,26 +392,22 @@ function writeGroupTopic(
   let used = 0
   // One object for all: an object for each would be most of what a pass throws away.
   const pair = { consumergroup, topic: topic.name, partition: '' }
-  for (let i = committed.from(index); i < committed.to(index); i++) {
+  const from = committed.from(index)
+  const ages = readAges(committed, index, topic, { starts, ends, now })
+  for (let i = from; i < committed.to(index); i++) {
     const partition = committed.partitions[i] ?? 0
     const offset = committed.offsets[i] ?? 0
-    const start = starts?.[partition] ?? Number.NaN
-    const end = ends?.[partition] ?? Number.NaN
+    const start = starts[partition] ?? Number.NaN
+    const end = ends[partition] ?? Number.NaN
     if (offset > end) memory.clamped++
     // NaN, for an end that is unknown, goes into the sums, which are then not published.
     const lag = offset > end ? 0 : end - offset
     offsetSum += offset
     lagSum += lag
-    stableSum += Math.max(0, (stables?.[partition] ?? Number.NaN) - offset)
+    stableSum += Math.max(0, (stables[partition] ?? Number.NaN) - offset)
     lost += Math.max(0, start - offset)
-    let age = 0
-    if (lag > 0) {
-      // Below the start of the log the first record to be read is the oldest that there is.
-      const position = Math.max(offset, start || 0)
-      const time = topic.lines[partition]?.readTime(position, now, topic.compacted) ?? Number.NaN
-      age = Math.max(0, Math.round(now - time)) / 1000
-    }
-    worst = Math.max(worst, Number.isNaN(lag) ? lag : age)
+    const age = ages[i - from] ?? Number.NaN
+    worst = Math.max(worst, age)
     if (doesDelete && lag > 0) {
       const byTime = retention.milliseconds === undefined ? 0 : (age * 1000) / retention.milliseconds
       const share = Math.min(1, lag / Math.max(1, end - start))
@@ -384,26 +415,60 @@ function writeGroupTopic(
         retention.bytes === undefined ? 0 : (share * (bytes?.[partition] ?? 0)) / retention.bytes
       used = Math.max(used, byTime, byBytes)
     }
-    if (!from.isPartitionWanted) continue
+    if (!context.isPartitionWanted) continue
     pair.partition = text(partition)
-    batch.add(metrics.groupOffset, pair, offset)
-    if (Number.isNaN(lag)) continue
-    batch.add(metrics.groupLag, pair, lag)
-    if (!Number.isNaN(age)) batch.add(metrics.groupLagSeconds, pair, age)
+    pairValues[0] = offset
+    pairValues[1] = lag
+    pairValues[2] = age
+    batch.addRow(pairRow, pair, pairValues)
   }
   const labels = { consumergroup, topic: topic.name }
-  batch.add(metrics.groupOffsetSum, labels, offsetSum)
-  const commitAge = memory.commits.age(consumergroup, topic.name, offsetSum, now)
-  if (commitAge !== undefined) batch.add(metrics.groupLastCommitAge, labels, commitAge / 1000)
-  if (Number.isNaN(lagSum)) {
-    batch.partFailed(labels, new Error(`the end of a partition of ${topic.name} is unknown`))
-    return
+  const commitAge = memory.commits.age(consumergroup, topic.name, offsetSum, now) ?? Number.NaN
+  const isWhole = !Number.isNaN(lagSum)
+  if (!isWhole) batch.partFailed(labels, new Error(`the end of a partition of ${topic.name} is unknown`))
+  const ifWhole = (value: number) => (isWhole ? value : Number.NaN)
+  groupTopicValues.set([
+    offsetSum,
+    commitAge / 1000,
+    lagSum,
+    ifWhole(stableSum),
+    ifWhole(lost),
+    ifWhole(worst),
+    doesDelete ? ifWhole(used) : Number.NaN,
+    lagThreshold,
+  ])
+  batch.addRow(groupTopicRow, labels, groupTopicValues)
+}
+
+let agesRead = new Float64Array(64)
+
+/**
+ * For each commit of the group in the topic the age of the first record that it has not read, in seconds: 0 where it
+ * has read all, NaN where that is unknown. There until the next call. In a loop of its own: each timeline is somewhere
+ * else in memory, and the processor fetches several at once when little lies between.
+ */
+function readAges(
+  committed: CommittedOffsets,
+  index: number,
+  topic: TrackedTopic,
+  { starts, ends, now }: { readonly starts: Float64Array; readonly ends: Float64Array; readonly now: number },
+): Float64Array {
+  const from = committed.from(index)
+  const to = committed.to(index)
+  if (to - from > agesRead.length) agesRead = new Float64Array((to - from) * 2)
+  const ages = agesRead
+  for (let i = from; i < to; i++) {
+    const partition = committed.partitions[i] ?? 0
+    const offset = committed.offsets[i] ?? 0
+    const end = ends[partition] ?? Number.NaN
+    if (offset < end) {
+      // Below the start of the log the first record to be read is the oldest that there is.
+      const position = Math.max(offset, starts[partition] || 0)
+      const time = topic.lines[partition]?.readTime(position, now, topic.compacted) ?? Number.NaN
+      ages[i - from] = Math.max(0, Math.round(now - time)) / 1000
+    } else ages[i - from] = Number.isNaN(end) ? end : 0
   }
-  batch.add(metrics.groupLagSum, labels, lagSum)
-  if (!Number.isNaN(stableSum)) batch.add(metrics.groupStableLag, labels, stableSum)
-  if (!Number.isNaN(lost)) batch.add(metrics.groupMessagesLost, labels, lost)
-  if (!Number.isNaN(worst)) batch.add(metrics.groupLagSecondsMax, labels, worst)
-  if (doesDelete && !Number.isNaN(used)) batch.add(metrics.groupRetentionUsed, labels, used)
+  return ages
 }
 
 /** Bytes of the leaders' replicas, by topic, then by partition. */

@@ -211,6 +211,7 @@ class Looks {
     add: (family, labels: Readonly<Record<string, string>>, value) => {
       if (Object.is(family, queueLength)) this.lengths.set(labels.queue ?? '', value)
     },
+    addRow: () => {},
     addHistogram: () => {},
     partFailed: ({ queue }, cause) => {
       if (queue !== undefined && !this.failures.has(queue)) this.failures.set(queue, cause)

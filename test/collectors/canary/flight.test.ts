@@ -26,6 +26,7 @@ class Sky {
     const samples = new Map<string, number>()
     const batch: SampleBatch = {
       add: ({ name }, _, value) => void samples.set(name, value),
+      addRow() {},
       addHistogram(_, __, value) {
         samples.set('count', value.cumulative().at(-1) ?? 0)
         samples.set('sum', value.sum)
