@@ -79,6 +79,13 @@ export class InstanceSeries {
   }
 }
 
+/** Families that are written together. */
+interface Row {
+  readonly series: readonly FamilySeries[]
+  /** Whether the series has the same labels, place by place, as the first, so that they need not be compared. */
+  readonly inStep: readonly boolean[]
+}
+
 /** What one run writes: see `SampleBatch` of the collector contract. */
 export class RunBatch {
   readonly dropped: Dropped = { limit: 0, duplicate: 0, invalid: 0 }
@@ -91,9 +98,9 @@ export class RunBatch {
   #open = true
   #lastFamily: Family | undefined
   #lastSeries: FamilySeries | undefined
-  readonly #rows = new Map<readonly Family[], readonly FamilySeries[]>()
-  #lastRow: readonly Family[] | undefined
-  #lastRowSeries: readonly FamilySeries[] = []
+  readonly #rows = new Map<readonly Family[], Row>()
+  #lastFamilies: readonly Family[] | undefined
+  #lastRow: Row | undefined
   readonly #texts: (string | undefined)[] = []
 
   constructor(byFamily: ReadonlyMap<Family, FamilySeries>, maxSeries: number) {
@@ -121,21 +128,33 @@ export class RunBatch {
     values: Float64Array,
   ): void {
     if (!this.#open) return
-    if (families !== this.#lastRow) {
-      this.#lastRowSeries = this.#rowOf(families)
-      this.#lastRow = families
+    if (families !== this.#lastFamilies || !this.#lastRow) {
+      this.#lastRow = this.#rowOf(families)
+      this.#lastFamilies = families
     }
-    const names = this.#lastRowSeries[0]?.names ?? []
+    const { series, inStep } = this.#lastRow
+    const names = series[0]?.names ?? []
     for (let i = 0; i < names.length; i++) {
       this.#texts[i] = (labels as Readonly<Record<string, string>>)[names[i] ?? '']
     }
+    // The place of the row, where its first series was the next in order.
+    let place = -1
     for (let i = 0; i < families.length; i++) {
       const family = families[i]
-      const series = this.#lastRowSeries[i]
-      if (!family || !series || Number.isNaN(values[i])) continue
-      if (this.#count >= this.#maxSeries) this.#drop('limit', family)
-      else if (series.writeRow(labels, this.#texts, values, i)) this.#count++
+      const one = series[i]
+      if (!family || !one || Number.isNaN(values[i])) continue
+      if (this.#count >= this.#maxSeries) {
+        this.#drop('limit', family)
+        continue
+      }
+      const { cursor } = one
+      const isNew =
+        inStep[i] && cursor === place
+          ? one.writeNext(values, i)
+          : one.writeRow(labels, this.#texts, values, i)
+      if (isNew) this.#count++
       else this.#drop('duplicate', family)
+      if (i === 0 && one.cursor === cursor + 1) place = cursor
     }
   }
 
@@ -159,16 +178,18 @@ export class RunBatch {
     else this.#drop('duplicate', family)
   }
 
-  #rowOf(families: readonly Family[]): readonly FamilySeries[] {
+  #rowOf(families: readonly Family[]): Row {
     const known = this.#rows.get(families)
     if (known) return known
-    const row = families.map((family) => this.#seriesOf(family))
-    const names = row[0]?.names.join()
-    for (const { family, names: own } of row) {
+    const series = families.map((family) => this.#seriesOf(family))
+    const [first] = series
+    const names = first?.names.join()
+    for (const { family, names: own } of series) {
       if (isHistogram(family) || own.join() !== names) {
         throw new TypeError(`${family.name} has not the labels of the row: ${names}`)
       }
     }
+    const row = { series, inStep: series.map((one) => first !== undefined && one.isInStepWith(first)) }
     this.#rows.set(families, row)
     return row
   }

@@ -81,6 +81,8 @@ export class FamilySeries {
   #cursor = 0
   #index: SlotIndex | undefined
   #indexUsed = false
+  /** What `isInStepWith` found last, and for which orders: each is a list of its own. */
+  #step: { readonly order: Uint32Array; readonly theirs: Uint32Array; readonly isSame: boolean } | undefined
   #run = 0
   #chunks: Chunk[] = []
 
@@ -151,6 +153,40 @@ export class FamilySeries {
     const slot = isNext ? this.#goOn(expected) : this.#turnTo(labels)
     if (!this.#claim(slot)) return false
     this.#pending[slot] = values[at] ?? 0
+    return true
+  }
+
+  /** Where in the order of the last run this one is. */
+  get cursor(): number {
+    return this.#cursor
+  }
+
+  /** As `writeRow`, to the series that is next in order, whose labels the caller knows. */
+  writeNext(values: Float64Array, at: number): boolean {
+    const slot = this.#goOn(this.#order[this.#cursor] ?? 0)
+    if (!this.#claim(slot)) return false
+    this.#pending[slot] = values[at] ?? 0
+    return true
+  }
+
+  /** Whether both have the same series in the same order, but for the family. Compared once for each order. */
+  isInStepWith(first: FamilySeries): boolean {
+    const known = this.#step
+    if (known?.order === this.#order && known.theirs === first.#order) return known.isSame
+    const isSame = this.#order.length === first.#order.length && this.#hasLabelsOf(first)
+    this.#step = { order: this.#order, theirs: first.#order, isSame }
+    return isSame
+  }
+
+  #hasLabelsOf(first: FamilySeries): boolean {
+    const { length } = this.#names
+    for (let i = 0; i < this.#order.length; i++) {
+      const own = (this.#order[i] ?? 0) * length
+      const theirs = (first.#order[i] ?? 0) * length
+      for (let k = 0; k < length; k++) {
+        if (this.#labels[own + k] !== first.#labels[theirs + k]) return false
+      }
+    }
     return true
   }
 

@@ -17,7 +17,7 @@ const NEEDED: readonly Request<unknown>[] = [
   METADATA,
   LIST_GROUPS,
   offsetFetch([]),
-  listOffsets([], false),
+  listOffsets([], false, () => {}),
   fetchRecords([], { partitionBytes: 0, totalBytes: 0 }),
 ]
 

@@ -12,14 +12,14 @@ import {
   EARLIEST,
   GREATEST,
   type GroupCommits,
+  type KnownMetadata,
   LATEST,
   LIST_GROUPS,
   type ListedGroup,
   type LogSize,
   listOffsets,
-  METADATA,
   type Metadata,
-  type OffsetAnswer,
+  metadataAfter,
   offsetFetch,
   type Quorum,
   type TopicConfig,
@@ -73,6 +73,15 @@ export interface Question {
   readonly timestamp: number | 'greatest'
 }
 
+export interface OffsetAnswer {
+  readonly topic: string
+  readonly partition: number
+  /** -1 when there is no such record. */
+  readonly offset: number
+  /** Of the record found. */
+  readonly timestamp: number
+}
+
 interface ConnectionSlot {
   readonly opening: Promise<BrokerConnection>
   connection: BrokerConnection | undefined
@@ -106,6 +115,7 @@ export class KafkaReader {
   readonly #settings: KafkaSettings
   readonly #connections = new Map<string, ConnectionSlot>()
   #known: Metadata['brokers'] = []
+  #metadataKnown: KnownMetadata | undefined
   /** Addresses that had not answered when they were left, if only because the pass was over. */
   readonly #silent = new Set<string>()
   /** As of the last pass. */
@@ -181,7 +191,8 @@ export class KafkaReader {
       this.#silent.add(key)
       try {
         const connection = await this.#connect(address, signal)
-        const metadata = await connection.send(METADATA, signal)
+        this.#metadataKnown = await connection.send(metadataAfter(this.#metadataKnown), signal)
+        const { metadata } = this.#metadataKnown
         this.#silent.delete(key)
         // The one that answered is asked first next time.
         this.#known = metadata.brokers.toSorted((a, b) => Number(isAt(b, address)) - Number(isAt(a, address)))
@@ -328,33 +339,38 @@ export class KafkaPass {
       }
     }
     await Promise.all(
-      [...byLeader].map(async ([leader, questions]) => {
-        for (const { topic, partition, error, offset } of (await this.ask(
+      [...byLeader].map(([leader, questions]) =>
+        this.ask(
           leader,
-          listOffsets(questions, kind === 'stable'),
-        )) ?? []) {
-          const list = offsets.get(topic)
-          if (list && error === 0) list[partition] = offset
-        }
-      }),
+          listOffsets(questions, kind === 'stable', (topic, partition, error, offset) => {
+            const list = offsets.get(topic)
+            if (list && error === 0) list[partition] = offset
+          }),
+        ),
+      ),
     )
     return offsets
   }
 
   /** What the leaders answer to questions by timestamp; each partition at most once. */
   async answers(questions: readonly Question[]): Promise<OffsetAnswer[]> {
-    const byLeader = Map.groupBy(questions, ({ leader }) => leader)
-    const answers = await Promise.all(
-      [...byLeader].map(async ([leader, all]) => {
+    const answers: OffsetAnswer[] = []
+    await Promise.all(
+      [...Map.groupBy(questions, ({ leader }) => leader)].map(async ([leader, all]) => {
         const grouped = [...Map.groupBy(all, ({ topic }) => topic)].map(([topic, list]) => ({
           topic,
           partitions: list.map(({ partition }) => partition),
           timestamps: list.map(({ timestamp }) => (timestamp === 'greatest' ? GREATEST : timestamp)),
         }))
-        return (await this.ask(leader, listOffsets(grouped, false))) ?? []
+        await this.ask(
+          leader,
+          listOffsets(grouped, false, (topic, partition, error, offset, timestamp) => {
+            if (error === 0) answers.push({ topic, partition, offset, timestamp })
+          }),
+        )
       }),
     )
-    return answers.flat().filter(({ error }) => error === 0)
+    return answers
   }
 
   /** Bytes on disk of every replica, of the brokers that answer. */

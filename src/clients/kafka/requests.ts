@@ -1,6 +1,7 @@
 import { isTurnOver, nextTurn } from '../../clock.ts'
 import { CommitsWriter, type CommittedOffsets } from './committed.ts'
 import { failOn, type Request } from './connection.ts'
+import type { Reader } from './wire.ts'
 
 /** https://kafka.apache.org/protocol: the requests that kafkajs lacks, or parses in the wrong way. */
 
@@ -42,7 +43,7 @@ export const METADATA: Request<Metadata> = {
     if (version >= 8) writer.boolean(false)
     writer.tags()
   },
-  read: (reader, version) => {
+  read: async (reader, version) => {
     reader.int32()
     const brokers = reader.array(() => {
       const broker = { id: reader.int32(), host: reader.string(), port: reader.int32() }
@@ -52,29 +53,52 @@ export const METADATA: Request<Metadata> = {
     })
     const clusterId = reader.string()
     const controllerId = reader.int32()
-    const topics = reader.array(() => {
-      const error = reader.int16()
-      const name = reader.string()
-      const id = version >= 10 ? reader.uuid() : undefined
-      const internal = reader.boolean()
-      const partitions = reader.array(() => {
-        reader.int16()
-        const partition = reader.int32()
-        const leader = reader.int32()
-        if (version >= 7) reader.int32()
-        const replicas = reader.array(() => reader.int32())
-        const inSync = reader.array(() => reader.int32())
-        reader.each(() => reader.int32())
-        reader.tags()
-        return { partition, leader, replicas, inSync }
-      })
-      if (version >= 8) reader.int32()
-      reader.tags()
-      return { error, name, id, internal, partitions }
-    })
+    const topics: TopicMetadata[] = []
+    for (let left = reader.length(); left > 0; left--) {
+      topics.push(readTopic(reader, version))
+      if (isTurnOver()) await nextTurn()
+    }
     return { brokers, clusterId, controllerId, topics }
   },
 }
+
+function readTopic(reader: Reader, version: number): TopicMetadata {
+  const error = reader.int16()
+  const name = reader.string()
+  const id = version >= 10 ? reader.uuid() : undefined
+  const internal = reader.boolean()
+  const partitions = reader.array(() => {
+    reader.int16()
+    const partition = reader.int32()
+    const leader = reader.int32()
+    if (version >= 7) reader.int32()
+    const replicas = reader.array(() => reader.int32())
+    const inSync = reader.array(() => reader.int32())
+    reader.each(() => reader.int32())
+    reader.tags()
+    return { partition, leader, replicas, inSync }
+  })
+  if (version >= 8) reader.int32()
+  reader.tags()
+  return { error, name, id, internal, partitions }
+}
+
+/** An answer to `METADATA`, and the bytes that it was read from. */
+export interface KnownMetadata {
+  readonly metadata: Metadata
+  readonly bytes: Buffer
+}
+
+/** The same, where most answers are like the one before: such a one is not read again. */
+export const metadataAfter = (known: KnownMetadata | undefined): Request<KnownMetadata> => ({
+  ...METADATA,
+  read: async (reader, version) => {
+    const bytes = reader.rest()
+    if (known?.bytes.equals(bytes)) return known
+    const copy = Buffer.from(bytes)
+    return { metadata: await METADATA.read(reader, version), bytes: copy }
+  },
+})
 
 export interface ListedGroup {
   readonly group: string
@@ -195,21 +219,26 @@ export interface OffsetQuestion {
   readonly timestamps: readonly number[]
 }
 
-export interface OffsetAnswer {
-  readonly topic: string
-  readonly partition: number
-  readonly error: number
+/** An offset of a partition. */
+type TakeOffset = (
+  topic: string,
+  partition: number,
+  error: number,
   /** -1 when there is no such record. */
-  readonly offset: number
+  offset: number,
   /** Of the record found; -1 for LATEST and EARLIEST. */
-  readonly timestamp: number
-}
+  timestamp: number,
+) => void
 
-/** The first offset whose record is not older than the timestamp. `committed`: up to the last stable offset only. */
+/**
+ * The first offset whose record is not older than the timestamp, for `take`. `committed`: up to the last stable
+ * offset only.
+ */
 export function listOffsets(
   questions: readonly OffsetQuestion[],
   committed: boolean,
-): Request<OffsetAnswer[]> {
+  take: TakeOffset,
+): Request<void> {
   return {
     name: 'ListOffsets',
     key: 2,
@@ -235,10 +264,9 @@ export function listOffsets(
         })
         .tags()
     },
-    read: (reader) => {
+    read: async (reader) => {
       reader.int32()
-      const answers: OffsetAnswer[] = []
-      reader.each(() => {
+      for (let left = reader.length(); left > 0; left--) {
         const topic = reader.string()
         reader.each(() => {
           const partition = reader.int32()
@@ -247,11 +275,11 @@ export function listOffsets(
           const offset = reader.int64()
           reader.int32()
           reader.tags()
-          answers.push({ topic, partition, error, offset, timestamp })
+          take(topic, partition, error, offset, timestamp)
         })
         reader.tags()
-      })
-      return answers
+        if (isTurnOver()) await nextTurn()
+      }
     },
   }
 }

@@ -28,9 +28,12 @@ export class Writer {
     return this
   }
 
+  /** A whole number. */
   int64(value: number): this {
+    const high = Math.floor(value / 2 ** 32)
     this.#room(8)
-    this.#length = this.#bytes.writeBigInt64BE(BigInt(value), this.#length)
+    this.#length = this.#bytes.writeInt32BE(high, this.#length)
+    this.#length = this.#bytes.writeUInt32BE(value - high * 2 ** 32, this.#length)
     return this
   }
 
@@ -169,6 +172,11 @@ export class Reader {
   /** Like `array`, for items that are taken note of as they are read. */
   each(read: () => void): void {
     for (let left = this.length(); left > 0; left--) read()
+  }
+
+  /** All that was not read yet; shares memory with the response. */
+  rest(): Buffer {
+    return this.#bytes.subarray(this.#at)
   }
 
   /** Passes over a tag buffer, in flexible versions. */
