@@ -10,7 +10,6 @@ import {
   describeGroups,
   describeShareGroups,
   EARLIEST,
-  GREATEST,
   type GroupCommits,
   type KnownMetadata,
   LATEST,
@@ -20,6 +19,7 @@ import {
   listOffsets,
   type Metadata,
   metadataAfter,
+  type OffsetQuestion,
   offsetFetch,
   type Quorum,
   type TopicConfig,
@@ -65,21 +65,46 @@ export type Offsets = ReadonlyMap<string, Float64Array>
 /** `start`, `end`: of the log; `stable`: the last stable offset, where a reader of committed records ends. */
 export type OffsetKind = 'start' | 'end' | 'stable'
 
-/** `greatest` asks for the record with the greatest timestamp. */
-export interface Question {
-  readonly topic: string
-  readonly partition: number
-  readonly leader: number
-  readonly timestamp: number | 'greatest'
+/** Questions to the leaders of partitions, each partition at most once: lists of numbers, and no object for each. */
+export class OffsetQuestions {
+  readonly #byLeader = new Map<number, Map<string, PartitionQuestions>>()
+  #last: PartitionQuestions | undefined
+  #lastLeader = -1
+  #size = 0
+
+  get size(): number {
+    return this.#size
+  }
+
+  /** By leader. */
+  *entries(): Generator<[leader: number, questions: OffsetQuestion[]]> {
+    for (const [leader, topics] of this.#byLeader) yield [leader, [...topics.values()]]
+  }
+
+  /** `timestamp`: in milliseconds, or `LATEST`, `EARLIEST`, `GREATEST`. A partition without a leader is not asked for. */
+  add(topic: string, partition: number, leader: number, timestamp: number): void {
+    if (leader < 0) return
+    if (this.#last?.topic !== topic || this.#lastLeader !== leader) {
+      this.#last = this.#listOf(topic, leader)
+      this.#lastLeader = leader
+    }
+    this.#last.partitions.push(partition)
+    this.#last.timestamps.push(timestamp)
+    this.#size++
+  }
+
+  #listOf(topic: string, leader: number): PartitionQuestions {
+    const topics = this.#byLeader.get(leader) ?? new Map<string, PartitionQuestions>()
+    this.#byLeader.set(leader, topics)
+    const list = topics.get(topic) ?? { topic, partitions: [], timestamps: [] }
+    topics.set(topic, list)
+    return list
+  }
 }
 
-export interface OffsetAnswer {
-  readonly topic: string
-  readonly partition: number
-  /** -1 when there is no such record. */
-  readonly offset: number
-  /** Of the record found. */
-  readonly timestamp: number
+interface PartitionQuestions extends OffsetQuestion {
+  readonly partitions: number[]
+  readonly timestamps: number[]
 }
 
 interface ConnectionSlot {
@@ -321,56 +346,42 @@ export class KafkaPass {
   async offsets(wanted: (topic: string) => boolean, kind: OffsetKind): Promise<Offsets> {
     const timestamp = kind === 'start' ? EARLIEST : LATEST
     const offsets = new Map<string, Float64Array>()
-    const byLeader = new Map<number, { topic: string; partitions: number[]; timestamps: number[] }[]>()
+    const questions = new OffsetQuestions()
     for (const { name, error, partitions } of this.metadata.topics) {
       if (error !== 0 || !wanted(name)) continue
       offsets.set(name, new Float64Array(partitions.length).fill(Number.NaN))
-      for (const { partition, leader } of partitions) {
-        if (leader < 0) continue
-        const questions = byLeader.get(leader) ?? []
-        byLeader.set(leader, questions)
-        let question = questions.at(-1)
-        if (question?.topic !== name) {
-          question = { topic: name, partitions: [], timestamps: [] }
-          questions.push(question)
-        }
-        question.partitions.push(partition)
-        question.timestamps.push(timestamp)
-      }
+      for (const { partition, leader } of partitions) questions.add(name, partition, leader, timestamp)
     }
-    await Promise.all(
-      [...byLeader].map(([leader, questions]) =>
-        this.ask(
-          leader,
-          listOffsets(questions, kind === 'stable', (topic, partition, error, offset) => {
-            const list = offsets.get(topic)
-            if (list && error === 0) list[partition] = offset
-          }),
-        ),
-      ),
+    await this.answers(
+      questions,
+      (topic, partition, offset) => {
+        const list = offsets.get(topic)
+        if (list) list[partition] = offset
+      },
+      kind === 'stable',
     )
     return offsets
   }
 
-  /** What the leaders answer to questions by timestamp; each partition at most once. */
-  async answers(questions: readonly Question[]): Promise<OffsetAnswer[]> {
-    const answers: OffsetAnswer[] = []
+  /**
+   * What the leaders answer: the offset, -1 where there is no such record, and the timestamp of the record found. A
+   * leader that does not answer is among the failed. `committed`: up to the last stable offset only.
+   */
+  async answers(
+    questions: OffsetQuestions,
+    take: (topic: string, partition: number, offset: number, timestamp: number) => void,
+    committed = false,
+  ): Promise<void> {
     await Promise.all(
-      [...Map.groupBy(questions, ({ leader }) => leader)].map(async ([leader, all]) => {
-        const grouped = [...Map.groupBy(all, ({ topic }) => topic)].map(([topic, list]) => ({
-          topic,
-          partitions: list.map(({ partition }) => partition),
-          timestamps: list.map(({ timestamp }) => (timestamp === 'greatest' ? GREATEST : timestamp)),
-        }))
-        await this.ask(
+      [...questions.entries()].map(([leader, list]) =>
+        this.ask(
           leader,
-          listOffsets(grouped, false, (topic, partition, error, offset, timestamp) => {
-            if (error === 0) answers.push({ topic, partition, offset, timestamp })
+          listOffsets(list, committed, (topic, partition, error, offset, timestamp) => {
+            if (error === 0) take(topic, partition, offset, timestamp)
           }),
-        )
-      }),
+        ),
+      ),
     )
-    return answers
   }
 
   /** Bytes on disk of every replica, of the brokers that answer. */

@@ -1,6 +1,6 @@
 import { errorName } from '../../clients/kafka/connection.ts'
 import { DEAD_LETTER_HEADERS, readDeadLetter } from '../../clients/kafka/dead-letter.ts'
-import type { KafkaPass, Offsets, Question } from '../../clients/kafka/reader.ts'
+import { type KafkaPass, OffsetQuestions, type Offsets } from '../../clients/kafka/reader.ts'
 import {
   type FetchedPartition,
   fetchRecords,
@@ -8,6 +8,7 @@ import {
   readRecords,
   recordBatches,
 } from '../../clients/kafka/records.ts'
+import { GREATEST } from '../../clients/kafka/requests.ts'
 import { isTurnOver, nextTurn } from '../../clock.ts'
 import type { CollectorContext, SampleBatch } from '../../collection/collector.ts'
 import type { KafkaSettings } from './config.ts'
@@ -150,7 +151,8 @@ async function askForNewest(
   topics: readonly Topic[],
   { pass, starts, ends }: Reading,
 ): Promise<void> {
-  const questions: (Question & { readonly of: Topic; readonly start: number; readonly end: number })[] = []
+  const questions = new OffsetQuestions()
+  const asked = new Map<string, { readonly of: Topic; leader: number; start: number; end: number }>()
   for (const of of topics) {
     for (const [partition, leader] of of.leaders.entries()) {
       const start = starts.get(of.name)?.[partition] ?? Number.NaN
@@ -158,19 +160,23 @@ async function askForNewest(
       const known = of.newest[partition]
       if (known?.start === start && known.end === end) continue
       of.newest[partition] = undefined
-      if (start < end)
-        questions.push({ of, topic: of.name, partition, leader, timestamp: 'greatest', start, end })
+      if (!(start < end)) continue
+      questions.add(of.name, partition, leader, GREATEST)
+      asked.set(`${of.name}/${partition}`, { of, leader, start, end })
     }
   }
-  const answers = new Map(
-    (await pass.answers(questions)).map((answer) => [`${answer.topic}/${answer.partition}`, answer]),
-  )
-  for (const { of, topic, partition, leader, start, end } of questions) {
-    const answer = answers.get(`${topic}/${partition}`)
+  await pass.answers(questions, (topic, partition, _, timestamp) => {
+    const key = `${topic}/${partition}`
+    const question = asked.get(key)
+    if (!question) return
+    const { of, start, end } = question
+    of.newest[partition] = { start, end, timestamp }
+    asked.delete(key)
+  })
+  for (const { of, leader } of asked.values()) {
     const cause = pass.failedBrokers.get(leader)
-    if (answer) of.newest[partition] = { start, end, timestamp: answer.timestamp }
     // Without a cause it is a broker that does not know the question: before Kafka 3.0.
-    else if (cause !== undefined) batch.partFailed({ topic }, cause)
+    if (cause !== undefined) batch.partFailed({ topic: of.name }, cause)
   }
 }
 

@@ -1,5 +1,5 @@
-import type { KafkaPass, Offsets, Question } from '../../clients/kafka/reader.ts'
-import { isTurnOver, nextTurn } from '../../clock.ts'
+import { type KafkaPass, OffsetQuestions, type Offsets } from '../../clients/kafka/reader.ts'
+import { GREATEST } from '../../clients/kafka/requests.ts'
 import { Timeline } from './timeline.ts'
 
 /** A partition whose records' times are wanted. */
@@ -85,12 +85,10 @@ export class RecordTimes {
     if (unknown.length === 0) return
     const partitions = unknown.slice(0, MOST_QUESTIONS)
     // One after the other: a broker answers a connection in turn, and all answers at once take the memory of all.
-    for (const timestamp of [1, 'greatest' as const, ...LADDER.map((back) => now - back)]) {
-      await this.#ask(
-        pass,
-        partitions.map(({ topic, partition }) => questionAt(topic, partition, timestamp)),
-        now,
-      )
+    for (const timestamp of [1, GREATEST, ...LADDER.map((back) => now - back)]) {
+      const asked = new Asked()
+      for (const { topic, partition } of partitions) asked.add(topic, partition, timestamp)
+      await this.#ask(pass, asked, now)
     }
     for (let round = 0; round < FIRST_ROUNDS; round++) {
       await read()
@@ -103,49 +101,53 @@ export class RecordTimes {
    * none.
    */
   async refine(pass: KafkaPass, now: number): Promise<boolean> {
-    const questions: Question[] = []
+    const asked = new Asked()
     for (const topic of this.#topics.values()) {
       const { lines, compacted } = topic
-      for (let partition = 0; partition < lines.length && questions.length < MOST_QUESTIONS; partition++) {
+      for (
+        let partition = 0;
+        partition < lines.length && asked.questions.size < MOST_QUESTIONS;
+        partition++
+      ) {
         if ((topic.leaders[partition] ?? -1) < 0) continue
         const timestamp = lines[partition]?.question(now, compacted)
-        if (timestamp !== undefined) questions.push(questionAt(topic, partition, timestamp))
+        if (timestamp !== undefined) asked.add(topic, partition, timestamp)
       }
     }
-    if (questions.length === 0) return false
-    await this.#ask(pass, questions, now)
+    if (asked.questions.size === 0) return false
+    await this.#ask(pass, asked, now)
     return true
   }
 
-  /** Partitions without a leader are left out; of two questions for a partition the last is asked. */
-  async #ask(pass: KafkaPass, questions: readonly Question[], now: number): Promise<void> {
-    const asked = new Map<string, (Question | undefined)[]>()
-    for (const question of questions) {
-      if (question.leader < 0) continue
-      const list = asked.get(question.topic) ?? []
-      list[question.partition] = question
-      asked.set(question.topic, list)
-    }
-    const wanted = [...asked.values()].flatMap((list) => list.filter((question) => question !== undefined))
-    const answers = await pass.answers(wanted)
-    for (const { topic, partition, offset, timestamp } of answers) {
-      const line = this.#topics.get(topic)?.lines[partition]
-      const question = asked.get(topic)?.[partition]
-      if (!line || !question) continue
-      const since = question.timestamp === 'greatest' ? timestamp : question.timestamp
-      if (offset >= 0 && timestamp >= 0) line.learn(offset, timestamp, since, now)
-      else if (question.timestamp !== 'greatest') line.learnNone(question.timestamp)
-      if (isTurnOver()) await nextTurn()
-    }
+  async #ask(pass: KafkaPass, asked: Asked, now: number): Promise<void> {
+    await pass.answers(asked.questions, (name, partition, offset, timestamp) => {
+      const topic = this.#topics.get(name)
+      const since = topic && asked.timestampOf(topic, partition)
+      const line = topic?.lines[partition]
+      if (!line || since === undefined) return
+      if (offset >= 0 && timestamp >= 0)
+        line.learn(offset, timestamp, since === GREATEST ? timestamp : since, now)
+      else if (since !== GREATEST) line.learnNone(since)
+    })
   }
 }
 
-const questionAt = (topic: TrackedTopic, partition: number, timestamp: Question['timestamp']): Question => ({
-  topic: topic.name,
-  partition,
-  leader: topic.leaders[partition] ?? -1,
-  timestamp,
-})
+/** Questions, and what was asked of which partition: an answer does not tell. */
+class Asked {
+  readonly questions = new OffsetQuestions()
+  readonly #timestamps = new Map<TrackedTopic, number[]>()
+
+  add(topic: TrackedTopic, partition: number, timestamp: number): void {
+    this.questions.add(topic.name, partition, topic.leaders[partition] ?? -1, timestamp)
+    const timestamps = this.#timestamps.get(topic) ?? []
+    timestamps[partition] = timestamp
+    this.#timestamps.set(topic, timestamps)
+  }
+
+  timestampOf(topic: TrackedTopic, partition: number): number | undefined {
+    return this.#timestamps.get(topic)?.[partition]
+  }
+}
 
 /** Begins the timeline of a partition, with the end that this pass has read. */
 export function beginLine(topic: TrackedTopic, partition: number, ends: Offsets, now: number): Timeline {

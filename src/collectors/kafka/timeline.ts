@@ -15,8 +15,6 @@ export class Timeline {
   #knots = new Float64Array(FIRST_CAPACITY * WIDTH)
   #skewed = false
   #askMiddle = false
-  /** A knot near which the next search may well end. */
-  #lastFound = 0
   /** Of all looks since the last question, the offset whose time is least known. */
   #worst = Number.NaN
   #worstDoubt = 1
@@ -167,21 +165,6 @@ export class Timeline {
 
   /** Index of the first knot past `offset`. */
   #firstAfter(offset: number): number {
-    // Those that read a partition are near one another: the search begins where the last one ended.
-    let above = Math.min(this.#lastFound, this.#count)
-    for (let steps = 0; steps < NEAR; steps++) {
-      if (above > 0 && this.#offset(above - 1) > offset) above--
-      else if (above < this.#count && this.#offset(above) <= offset) above++
-      else {
-        this.#lastFound = above
-        return above
-      }
-    }
-    this.#lastFound = this.#search(offset)
-    return this.#lastFound
-  }
-
-  #search(offset: number): number {
     let low = 0
     let high = this.#count
     while (low < high) {
@@ -300,9 +283,6 @@ const EXACT = 3
 
 const CAPACITY = 128
 const FIRST_CAPACITY = 8
-
-/** So many knots are tried one by one before all are searched. */
-const NEAR = 4
 
 /** A bracket up to this, or to this share of the age, is good enough. */
 const WIDEST = 30_000
