@@ -142,7 +142,7 @@ export class RunBatch {
     for (let i = 0; i < families.length; i++) {
       const family = families[i]
       const one = series[i]
-      if (!family || !one || Number.isNaN(values[i])) continue
+      if (!family || !one || Number.isNaN(values[i] ?? Number.NaN)) continue
       if (this.#count >= this.#maxSeries) {
         this.#drop('limit', family)
         continue

@@ -3,8 +3,8 @@ import { patientClient } from './kafka-client.ts'
 import { PATIENCE_MS, waitFor } from './process.ts'
 
 /**
- * Creates topics, and resolves when the broker knows the leaders of their partitions. kafkajs would give up at a
- * broker that has not heard of a new topic yet.
+ * Creates topics, and resolves when the leaders of their partitions lead them: a broker tells who leads before that one
+ * has begun. kafkajs would give up at a broker that has not heard of a new topic yet.
  */
 export async function createTopics(bootstrap: string, topics: readonly ITopicConfig[]): Promise<void> {
   const client = patientClient(bootstrap)
@@ -18,6 +18,9 @@ export async function createTopics(bootstrap: string, topics: readonly ITopicCon
       const { topics: found } = await admin.fetchTopicMetadata({ topics: names })
       return found.length === names.length
     })
+    for (const name of names) {
+      await waitFor(`offsets of ${name}`, async () => (await admin.fetchTopicOffsets(name)).length > 0)
+    }
   } finally {
     await admin.disconnect()
   }

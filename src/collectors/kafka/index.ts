@@ -51,19 +51,23 @@ export const kafka = defineCollector({
         const names = pass.metadata.topics.map(({ name }) => name).filter(chosen.topic)
         const listed = await pass.listGroups(chosen.group)
         // A broker answers in the order in which it is asked, and what one answer takes to be read is its time for
-        // the next: so the commits go first, then what nothing waits for.
+        // the next: so what is sent early is what can be.
         const groupsRead = pass.readGroups(listed)
         // Ends are read after commits: a lag is never negative because the log was read too early.
-        const endsRead = groupsRead.then(() => pass.offsets(chosen.topic, 'end'))
+        const endsRead = groupsRead.then(async () => ({
+          ends: await pass.offsets(chosen.topic, 'end'),
+          // Not later: what slower answers take is no time in which the logs were seen to end there.
+          at: clock.now(),
+        }))
         const positionsNoted = Promise.all([
           groupsRead,
           pass.offsets(chosen.topic, 'start'),
           pass.offsets(chosen.topic, 'stable'),
           endsRead,
           memory.retentions.refresh(pass, names, clock.now()),
-        ]).then(async ([groups, starts, stable, ends]) => {
+        ]).then(async ([groups, starts, stable, { ends, at }]) => {
           const positions: Positions = { pass, groups, starts, stable, ends }
-          return { positions, unknown: await takeNote(positions, memory, clock.now()) }
+          return { positions, unknown: await takeNote(positions, memory, at) }
         })
         const sizesRead = groupsRead.then(() => pass.logSizes())
         const [{ positions, unknown }, sizes] = await Promise.all([positionsNoted, sizesRead])
@@ -71,12 +75,12 @@ export const kafka = defineCollector({
         await memory.times.settle(pass, unknown, readAgain, clock.now())
 
         const reading: Reading = { ...positions, sizes }
-        const write = async () => {
-          await writeTopics(batch, reading, chosen, settings)
-          await writeGroups(batch, reading, memory, chosen, settings, clock)
-        }
-        const [quorum] = await Promise.all([pass.quorum(), write()])
-        writeCluster(batch, reading, quorum)
+        const quorumAsked = Promise.allSettled([pass.quorum()])
+        await writeTopics(batch, reading, chosen, settings)
+        await writeGroups(batch, reading, memory, chosen, settings, clock)
+        const [quorum] = await quorumAsked
+        if (quorum.status === 'rejected') throw quorum.reason
+        writeCluster(batch, reading, quorum.value)
         await deadLetters.collect(batch, reading, chosen.topic, clock.now())
         // Asked for now, known in the next pass: what is written above is an estimate until then.
         await memory.times.refine(pass, clock.now())
