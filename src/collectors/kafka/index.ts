@@ -51,7 +51,7 @@ export const kafka = defineCollector({
         const names = pass.metadata.topics.map(({ name }) => name).filter(chosen.topic)
         const listed = await pass.listGroups(chosen.group)
         // A broker answers in the order in which it is asked, and what one answer takes to be read is its time for
-        // the next: so what is sent early is what can be.
+        // the next: so all is sent as early as it may be.
         const groupsRead = pass.readGroups(listed)
         // Ends are read after commits: a lag is never negative because the log was read too early.
         const endsRead = groupsRead.then(async () => ({
