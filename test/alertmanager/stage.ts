@@ -136,7 +136,8 @@ export async function startStage(options: StageOptions): Promise<Stage> {
       const samples = await daemon.scrape()
       const isHeard = samples.some(({ name }) => name === 'cdc_watchdog_last_received_timestamp_seconds')
       const isOk = samples.some(({ name, value }) => name === 'cdc_watchdog_ok' && value === 1)
-      return isHeard && isOk && receivers.slack.filter(isOfTheDaemon).length % 2 === 0
+      const isToldOf = receivers.slack.findLast(isOfTheDaemon)?.text?.includes('stays away') !== true
+      return isHeard && isOk && isToldOf
     })
     const others = receivers.slack.filter((message) => !isOfTheDaemon(message))
     receivers.slack.splice(0, receivers.slack.length, ...others)
