@@ -112,11 +112,11 @@ test(
       ...resolved('ConnectManyFailed: production raft'),
       ...critical('CriticalVoteQueueBacklog: production kafka'),
     })
+    // One after the other: the end of what was muted is told to nobody where it comes first.
+    await client.lTrim('votes', 0, 500)
+    await receives(resolved('CriticalVoteQueueBacklog: production kafka'))
     await client.del('votes')
-    await receives({
-      ...resolved('RedisQueueBacklog: production kafka'),
-      ...resolved('CriticalVoteQueueBacklog: production kafka'),
-    })
+    await receives(resolved('RedisQueueBacklog: production kafka'))
     await client.close()
   },
 )

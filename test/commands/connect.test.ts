@@ -42,7 +42,10 @@ beforeAll(async () => {
     'api.token': PLANTED,
   })
   await worker.putConnector('fin-moves', debezium())
-  for (const name of ['hr-lines', 'fin-moves']) await untilState(name, 'RUNNING')
+  for (const name of ['hr-lines', 'fin-moves']) {
+    // A connector runs before it has a task.
+    await waitFor(`${name} and its task to run`, async () => (await states(name)) === 'RUNNING RUNNING')
+  }
 
   writeFileSync(
     join(folder.path, 'tokens.yaml'),
@@ -132,9 +135,6 @@ async function states(name: string): Promise<string> {
   const now = await worker.status(name)
   return now ? [now.connector, ...now.tasks].map(({ state }) => state).join(' ') : 'absent'
 }
-
-const untilState = (name: string, state: string) =>
-  waitFor(`${name} to be ${state}`, async () => (await states(name)).split(' ').at(-1) === state)
 
 async function connect(...args: readonly string[]): Promise<CommandResult> {
   const result = await runCommand('connect', ...args, '--config', daemon.configFile)

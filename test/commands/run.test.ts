@@ -61,11 +61,15 @@ test('from a configuration file to a scrape, until SIGTERM', async () => {
 
 test('SIGINT ends it well too, even while a backend hangs and a client holds its connection', async () => {
   daemon = await startDaemon([{ ...votes(), interval: '30s', timeout: '20s' }])
+  const { get } = daemon
   const frozen = redis
   frozen.freeze()
   try {
-    // Stays open: keep-alive.
-    await fetch(`${daemon.url}/health`)
+    // Each request's connection stays open: keep-alive.
+    await waitFor('a run to be under way', async () => {
+      const { items } = JSON.parse(await get('/api/v1/collectors')) as { items: { running: boolean }[] }
+      return items.some(({ running }) => running)
+    })
     daemon.kill('SIGINT')
     expect((await daemon.ended).exitCode).toBe(0)
   } finally {
