@@ -141,7 +141,7 @@ export class KafkaReader {
   readonly #connections = new Map<string, ConnectionSlot>()
   #known: Metadata['brokers'] = []
   #metadataKnown: KnownMetadata | undefined
-  /** Addresses that had not answered when they were left, if only because the pass was over. */
+  /** Addresses that had not answered when they were left, if only because the pass was over; the last tried is last. */
   readonly #silent = new Set<string>()
   /** As of the last pass. */
   #groups: ReadonlyMap<string, KnownGroup> = new Map()
@@ -198,7 +198,8 @@ export class KafkaReader {
 
   /**
    * From the first broker that answers: those known, then the seeds; last those that did not answer before, or
-   * enough of them would take up every pass. `failed`: why others did not, by address.
+   * enough of them would take up every pass, and of these first who has not been asked for longest, or one that was slow
+   * once would never be asked again. `failed`: why others did not, by address.
    */
   async #metadata(
     signal: AbortSignal,
@@ -208,11 +209,12 @@ export class KafkaReader {
     const candidates = [...this.#known, ...this.#settings.seeds].map(
       (address) => [`${address.host}:${address.port}`, address] as const,
     )
-    const isSilent = new Set(this.#silent)
-    candidates.sort(([a], [b]) => Number(isSilent.has(a)) - Number(isSilent.has(b)))
+    const silent = [...this.#silent]
+    candidates.sort(([a], [b]) => silent.indexOf(a) - silent.indexOf(b))
     for (const [key, address] of candidates) {
       if (tried.has(key)) continue
       tried.add(key)
+      this.#silent.delete(key)
       this.#silent.add(key)
       try {
         const connection = await this.#connect(address, signal)

@@ -212,8 +212,6 @@ function settings(
     'group.consumer.session.timeout.ms': 6_000,
     'group.consumer.min.heartbeat.interval.ms': 1_000,
     'group.consumer.heartbeat.interval.ms': 1_000,
-    // A broker that was killed can come back only when its former session is over; the default is 9 s.
-    'broker.session.timeout.ms': 2_000,
     'broker.heartbeat.interval.ms': 500,
     // The default wants 128 MB, which is half of the heap.
     'log.cleaner.dedupe.buffer.size': 4_194_304,
