@@ -21,6 +21,10 @@ test('whatever bytes come: no error, no end that never comes, and offsets within
       for (const batch of recordBatches(fetched)) {
         const records = await readRecords(batch, { from: 0, to: 1000, headers: NAMES })
         expect(records?.length ?? 0).toBeLessThanOrEqual(array.length)
+        for (const { offset } of records ?? []) {
+          expect(offset).toBeGreaterThanOrEqual(0)
+          expect(offset).toBeLessThan(1000)
+        }
       }
     }),
     { numRuns: 2_000 },

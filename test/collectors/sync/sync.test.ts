@@ -10,7 +10,7 @@ import { counter, type Family, gauge } from '../../../src/metrics/family.ts'
 import { patientClient } from '../../testbed/kafka-client.ts'
 import { commitOffsets as commitAll, type Offsets } from '../../testbed/offsets.ts'
 import { type KafkaPart, startKafka } from '../../testbed/parts/kafka.ts'
-import { waitFor } from '../../testbed/process.ts'
+import { PATIENCE_MS, waitFor } from '../../testbed/process.ts'
 import { createTopics } from '../../testbed/topics.ts'
 import { type Collecting, collecting } from '../collect.ts'
 
@@ -41,6 +41,9 @@ afterAll(async () => {
   await part?.remove()
 })
 
+/** Reading stops at half of a run's time-out, which a busy machine may need for all that comes before. */
+const patientSync = { ...sync, defaults: { ...sync.defaults, timeout: PATIENCE_MS } }
+
 /** Of one pipeline: topics `<name>.<tenant>.<table>`, and the group `<name>`. */
 function pipeline(name: string, settings: object = {}) {
   const topicOf = (table: string, tenant = 'a') => `${name}.${tenant}.${table}`
@@ -48,7 +51,7 @@ function pipeline(name: string, settings: object = {}) {
     topicOf,
     collector: (state: KeptState = stateInMemory(), exposition = new Exposition()) =>
       collecting(
-        sync,
+        patientSync,
         {
           brokers: part.bootstrap,
           broker_timeout: '3m',
