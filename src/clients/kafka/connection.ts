@@ -56,8 +56,18 @@ export function errorName(code: number): string {
   return type === 'KAFKAJS_UNKNOWN_ERROR_CODE' ? `error code ${code}` : type
 }
 
+/** The broker answered, with a code of Kafka's protocol that is not 0. */
+export class AnsweredError extends Error {
+  readonly code: number
+
+  constructor(code: number, request: string) {
+    super(`Kafka answered ${request} with ${errorName(code)}`)
+    this.code = code
+  }
+}
+
 export function failOn(code: number, request: string): void {
-  if (code !== 0) throw new Error(`Kafka answered ${request} with ${errorName(code)}`)
+  if (code !== 0) throw new AnsweredError(code, request)
 }
 
 /**
@@ -167,7 +177,7 @@ export class BrokerConnection {
       return value
     } catch (error) {
       // What came in time and could be read leaves the connection in order; anything else does not.
-      if (!(error instanceof Error) || !error.message.startsWith('Kafka answered')) this.close()
+      if (!(error instanceof AnsweredError)) this.close()
       throw new Error(`${request.name} to broker ${hostPort(this.address)} failed`, { cause: error })
     }
   }

@@ -1,5 +1,5 @@
 import { type CommittedOffsets, NOTHING_COMMITTED } from './committed.ts'
-import { type BrokerAddress, BrokerConnection, errorName, type Request } from './connection.ts'
+import { AnsweredError, type BrokerAddress, BrokerConnection, errorName, type Request } from './connection.ts'
 import { fetchRecords } from './records.ts'
 import {
   DESCRIBE_LOG_DIRS,
@@ -131,6 +131,13 @@ const TOPIC_AUTHORIZATION_FAILED = 29
  * COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR.
  */
 const COORDINATOR_BUSY = [14, 15, 16]
+const NOT_COORDINATOR = 16
+
+/**
+ * Nobody leads the controllers, or not who was asked. LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, REQUEST_TIMED_OUT,
+ * BROKER_NOT_AVAILABLE, NOT_CONTROLLER.
+ */
+const WITHOUT_LEADER = [5, 6, 7, 8, 41]
 
 /**
  * Reads a cluster's offsets and groups with few requests and no group of its own. DESCRIBE on topics, groups
@@ -252,6 +259,8 @@ export class KafkaPass {
   readonly metadata: Metadata
   /** By broker id. */
   readonly failedBrokers = new Map<number, unknown>()
+  /** By id those that answer, and could not list all of their groups. */
+  readonly incompleteLists = new Map<number, unknown>()
   readonly #groupsBefore: ReadonlyMap<string, KnownGroup>
   readonly #rememberGroups: (groups: ReadonlyMap<string, KnownGroup>) => void
   readonly #openConnection: (address: BrokerAddress) => Promise<BrokerConnection>
@@ -289,7 +298,11 @@ export class KafkaPass {
     const known = new Map<string, KnownGroup>()
     await Promise.all(
       [...this.#brokers.keys()].map(async (coordinator) => {
-        for (const group of (await this.ask(coordinator, LIST_GROUPS)) ?? []) {
+        const { error, groups } = (await this.ask(coordinator, LIST_GROUPS)) ?? { error: 0, groups: [] }
+        if (error !== 0) {
+          this.incompleteLists.set(coordinator, new AnsweredError(error, 'ListGroups'))
+        }
+        for (const group of groups) {
           if (!isOfConsumers(group) || !wanted(group.group)) continue
           // The same text object as before: it is in labels, which are then compared at a glance.
           const name = this.#groupsBefore.get(group.group)?.group ?? group.group
@@ -329,7 +342,9 @@ export class KafkaPass {
             const cause =
               this.failedBrokers.get(coordinator) ?? `OffsetFetch: ${errorName(answer?.error ?? -1)}`
             failed.set(name, cause instanceof Error ? cause : new Error(String(cause)))
-            known.set(name, group)
+            // Where nobody lists it, it may have moved and been deleted since: another broker knows.
+            const hasMoved = answer?.error === NOT_COORDINATOR || !this.#brokers.has(coordinator)
+            known.set(name, hasMoved ? { ...group, coordinator: this.#brokerAfter(coordinator) } : group)
           } else if (answer.error !== 0) {
             if (isListed) failed.set(name, new Error(`OffsetFetch: ${errorName(answer.error)}`))
           } else if (isListed || answer.committed.topics.length > 0) {
@@ -399,19 +414,22 @@ export class KafkaPass {
   }
 
   /**
-   * Undefined where the cluster has none, or does not tell. The broker passes the question on to the
+   * Undefined where the cluster has none, or does not tell us; `unanswered`, and why, where it did not answer this time.
+   * Only the leader of the controllers does, so without one nobody does. The broker passes the question on to the
    * controller and answers nothing else on the connection meanwhile, so ask it last: a controller that hangs
    * is no fault of the broker's.
    */
-  async quorum(): Promise<Quorum | undefined> {
+  async quorum(): Promise<Quorum | { readonly unanswered: unknown } | undefined> {
     const [broker] = this.#answering()
     const connection = broker === undefined ? undefined : await this.#connect(broker)
     if (!connection || connection.version(DESCRIBE_QUORUM) === undefined) return undefined
     try {
       return await connection.send(DESCRIBE_QUORUM, this.#signal)
-    } catch {
+    } catch (error) {
       this.#signal.throwIfAborted()
-      return undefined
+      const answer = error instanceof Error ? error.cause : undefined
+      const isRefused = answer instanceof AnsweredError && !WITHOUT_LEADER.includes(answer.code)
+      return isRefused ? undefined : { unanswered: error }
     }
   }
 
@@ -485,6 +503,12 @@ export class KafkaPass {
       if (!connection.usable) this.#fail(broker, error)
       return undefined
     }
+  }
+
+  /** Of all brokers the one with the next id, after the last the first. */
+  #brokerAfter(broker: number): number {
+    const ids = [...this.#brokers.keys()].sort((a, b) => a - b)
+    return ids.find((id) => id > broker) ?? ids[0] ?? broker
   }
 
   #answering(): number[] {

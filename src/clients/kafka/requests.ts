@@ -19,6 +19,7 @@ interface TopicMetadata {
   /** Undefined below version 10. */
   readonly id: string | undefined
   readonly internal: boolean
+  /** In order of their numbers. */
   readonly partitions: readonly PartitionMetadata[]
 }
 
@@ -78,6 +79,8 @@ function readTopic(reader: Reader, version: number): TopicMetadata {
     reader.tags()
     return { partition, leader, replicas, inSync }
   })
+  // With ZooKeeper a broker gives them in the order of a hash table.
+  partitions.sort((a, b) => a.partition - b.partition)
   if (version >= 8) reader.int32()
   reader.tags()
   return { error, name, id, internal, partitions }
@@ -110,8 +113,14 @@ export interface ListedGroup {
   readonly type: string | undefined
 }
 
+export interface ListedGroups {
+  /** Not 0 where there may be more, as while the broker still loads groups. */
+  readonly error: number
+  readonly groups: readonly ListedGroup[]
+}
+
 /** The groups that the broker coordinates. */
-export const LIST_GROUPS: Request<ListedGroup[]> = {
+export const LIST_GROUPS: Request<ListedGroups> = {
   name: 'ListGroups',
   key: 16,
   min: 2,
@@ -124,8 +133,8 @@ export const LIST_GROUPS: Request<ListedGroup[]> = {
   },
   read: (reader, version) => {
     reader.int32()
-    failOn(reader.int16(), 'ListGroups')
-    return reader.array(() => {
+    const error = reader.int16()
+    const groups = reader.array(() => {
       const group = reader.string()
       const protocolType = reader.string()
       const state = version >= 4 ? reader.string() : undefined
@@ -133,6 +142,7 @@ export const LIST_GROUPS: Request<ListedGroup[]> = {
       reader.tags()
       return { group, protocolType, state, type }
     })
+    return { error, groups }
   },
 }
 
@@ -206,7 +216,10 @@ export function offsetFetch(groups: readonly string[]): Request<GroupCommits[]> 
   }
 }
 
-/** Pseudo timestamps of ListOffsets: the end of the log, its start, and the record with the greatest timestamp. */
+/**
+ * Pseudo timestamps of ListOffsets: the end of the log, its start, and the record with the greatest timestamp. Of the
+ * last a broker before Kafka 3.0 knows none.
+ */
 export const LATEST = -1
 export const EARLIEST = -2
 export const GREATEST = -3
@@ -245,7 +258,10 @@ export function listOffsets(
     min: 4,
     max: 7,
     flexibleFrom: 6,
-    write: (writer) => {
+    write: (writer, version) => {
+      // Such a broker would take it for a time long ago. After the end of all time there is no record.
+      const asAsked = (timestamp: number) =>
+        timestamp === GREATEST && version < 7 ? Number.MAX_SAFE_INTEGER : timestamp
       writer
         .int32(-1)
         .int8(committed ? 1 : 0)
@@ -257,7 +273,7 @@ export function listOffsets(
               writer
                 .int32(partition)
                 .int32(-1)
-                .int64(timestamps[i++] ?? LATEST)
+                .int64(asAsked(timestamps[i++] ?? LATEST))
                 .tags()
             })
             .tags()

@@ -7,7 +7,7 @@ import {
   KafkaReader,
   type Offsets,
 } from '../../clients/kafka/reader.ts'
-import type { LogSize, Quorum } from '../../clients/kafka/requests.ts'
+import type { LogSize } from '../../clients/kafka/requests.ts'
 import { securityOf } from '../../clients/kafka/security.ts'
 import { type Clock, isTurnOver, nextTurn } from '../../clock.ts'
 import { defineCollector, type SampleBatch, seconds } from '../../collection/collector.ts'
@@ -168,10 +168,18 @@ async function readTimes(reading: Positions, times: RecordTimes, now: number): P
   })
 }
 
+/** What only the leader of the controllers knows. */
+const ofQuorum = [
+  metrics.quorumLeaderEpoch,
+  metrics.quorumVoters,
+  metrics.quorumObservers,
+  metrics.quorumReplicaLag,
+]
+
 function writeCluster(
   batch: SampleBatch,
-  { pass: { metadata, failedBrokers } }: Reading,
-  quorum: Quorum | undefined,
+  { pass: { metadata, failedBrokers, incompleteLists } }: Reading,
+  quorum: Awaited<ReturnType<KafkaPass['quorum']>>,
 ): void {
   batch.add(metrics.brokers, {}, metadata.brokers.length)
   batch.add(metrics.clusterInfo, { cluster_id: metadata.clusterId }, 1)
@@ -179,7 +187,13 @@ function writeCluster(
     batch.add(metrics.brokerInfo, { id: text(id), address: `${host}:${port}` }, 1)
   }
   for (const [id, cause] of failedBrokers) batch.partFailed({ broker: text(id) }, cause)
+  for (const [id, cause] of incompleteLists) batch.partFailed({ broker: text(id) }, cause)
   if (!quorum) return
+  if ('unanswered' in quorum) {
+    batch.add(metrics.quorumLeaderId, {}, -1)
+    batch.partFailed({}, quorum.unanswered, ofQuorum)
+    return
+  }
   batch.add(metrics.quorumLeaderId, {}, quorum.leader)
   batch.add(metrics.quorumLeaderEpoch, {}, quorum.epoch)
   batch.add(metrics.quorumVoters, {}, quorum.voters.length)
@@ -394,6 +408,7 @@ function writeGroupTopic(
   let lost = 0
   let worst = 0
   let used = 0
+  let sizeFailed: unknown
   // One object for all: an object for each would be most of what a pass throws away.
   const pair = { consumergroup, topic: topic.name, partition: '' }
   const from = committed.from(index)
@@ -415,8 +430,17 @@ function writeGroupTopic(
     if (doesDelete && lag > 0) {
       const byTime = retention.milliseconds === undefined ? 0 : (age * 1000) / retention.milliseconds
       const share = Math.min(1, lag / Math.max(1, end - start))
-      const byBytes =
-        retention.bytes === undefined ? 0 : (share * (bytes?.[partition] ?? 0)) / retention.bytes
+      let byBytes = 0
+      if (retention.bytes !== undefined) {
+        const size = bytes?.[partition]
+        if (size !== undefined) byBytes = (share * size) / retention.bytes
+        else {
+          const failed = reading.pass.failedBrokers.get(topic.leaders[partition] ?? -1)
+          sizeFailed ??= failed
+          // Of a broker that never tells sizes the time counts alone, where there is one.
+          if (failed !== undefined || retention.milliseconds === undefined) byBytes = Number.NaN
+        }
+      }
       used = Math.max(used, byTime, byBytes)
     }
     if (!context.isPartitionWanted) continue
@@ -430,6 +454,7 @@ function writeGroupTopic(
   const commitAge = memory.commits.age(consumergroup, topic.name, offsetSum, now) ?? Number.NaN
   const isWhole = !Number.isNaN(lagSum)
   if (!isWhole) batch.partFailed(labels, new Error(`the end of a partition of ${topic.name} is unknown`))
+  if (sizeFailed !== undefined) batch.partFailed(labels, sizeFailed, [metrics.groupRetentionUsed])
   const ifWhole = (value: number) => (isWhole ? value : Number.NaN)
   groupTopicValues.set([
     offsetSum,

@@ -142,7 +142,7 @@ export const groupMessagesLost = gauge(
 )
 export const groupRetentionUsed = gauge(
   'kafka_consumergroup_retention_used_ratio',
-  'How close the group is to losing records: its lag in seconds over retention.ms, or in bytes over retention.bytes, the larger, of the worst partition; absent where nothing is deleted.',
+  'How close the group is to losing records: its lag in seconds over retention.ms, or in bytes over retention.bytes, the larger, of the worst partition; absent where nothing is deleted, or only by a size that the brokers do not tell.',
   ['consumergroup', 'topic'],
 )
 export const groupLastCommitAge = gauge(
@@ -172,7 +172,7 @@ export const groupState = gauge(
 
 export const quorumLeaderId = gauge(
   'kafka_quorum_leader_id',
-  'Id of the KRaft leader, -1 for none, from DescribeQuorum.',
+  'Id of the KRaft leader, from DescribeQuorum; -1 while nobody answers it, as only the leader does.',
 )
 export const quorumLeaderEpoch = gauge(
   'kafka_quorum_leader_epoch',

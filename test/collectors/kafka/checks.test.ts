@@ -3,10 +3,12 @@ import { type AddressInfo, createServer } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { kafka } from '../../../src/collectors/kafka/index.ts'
 import { type GuardedKafka, type Right, startGuardedKafka } from '../../testbed/guarded-kafka.ts'
+import { produce } from '../../testbed/kafka-client.ts'
 import { commitOffsets } from '../../testbed/offsets.ts'
 import { waitFor } from '../../testbed/process.ts'
 import { createTopics } from '../../testbed/topics.ts'
 import { checked, complaints } from '../check.ts'
+import { collecting } from '../collect.ts'
 import { patient } from './patient.ts'
 
 let part: GuardedKafka
@@ -148,4 +150,33 @@ test('a broker that is too old says which requests it does not know', async () =
     ),
   })
   server.close()
+})
+
+test('who may not see sizes is not told that a group is far from what retention.bytes deletes', async () => {
+  const topic = 'sized'
+  await createTopics(part.bootstrap, [
+    {
+      topic,
+      configEntries: [
+        { name: 'retention.ms', value: '-1' },
+        { name: 'retention.bytes', value: '1000000' },
+      ],
+    },
+  ])
+  await produce(part.bootstrap, topic, [{ value: 'x'.repeat(100_000) }])
+  await commitOffsets(part.bootstrap, 'late', { [topic]: { 0: 0 } })
+  const collector = collecting(kafka, as('monitor'))
+  const seriesOf = async (name: string) =>
+    (await collector.run()).filter((line) => line.startsWith(`${name}{`) && line.includes('"late"'))
+  const used = () => seriesOf('kafka_consumergroup_retention_used_ratio')
+  const right = ['DESCRIBE', 'CLUSTER', 'kafka-cluster'] as const
+  await waitFor('the share to be known', async () => Number((await used())[0]?.split(' ').at(-1)) > 0.09)
+  await part.forbid(right)
+  try {
+    await waitFor('the share to be unknown', async () => (await used()).length === 0)
+    expect(await seriesOf('kafka_consumergroup_lag_sum')).toHaveLength(1)
+  } finally {
+    await part.permit(right)
+    await collector.stop()
+  }
 })

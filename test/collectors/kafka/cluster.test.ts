@@ -123,3 +123,30 @@ test('the broker that leads the quorum is frozen: the others are read meanwhile'
   )
   await collector.stop()
 })
+
+test('two of three controllers killed: the quorum has no leader, and has one again when they are back', async () => {
+  const collector = collecting(kafka, { brokers: part.bootstrap, broker_timeout: '5s' })
+  const leaderIn = (samples: readonly string[]) =>
+    Number(
+      samples
+        .find((line) => line.startsWith('kafka_quorum_leader_id{'))
+        ?.split(' ')
+        .at(-1),
+    )
+  expect(leaderIn(await collector.run())).toBeGreaterThan(0)
+  const victims = part.brokers.slice(1)
+  for (const victim of victims) await victim.kill()
+  try {
+    const samples = await collector.run()
+    expect(leaderIn(samples)).toBe(-1)
+    // What only a leader knows is unknown.
+    const ofTheWhole = collector.failedParts.filter(({ labels }) => Object.keys(labels).length === 0)
+    expect(ofTheWhole.map(({ cause }) => String(cause))).toEqual([
+      expect.stringContaining('DescribeQuorum to broker'),
+    ])
+  } finally {
+    await Promise.all(victims.map((victim) => victim.start()))
+  }
+  await waitFor('a leader', async () => leaderIn(await collector.run()) > 0)
+  await collector.stop()
+})
