@@ -1,6 +1,6 @@
 import { type KafkaPass, OffsetQuestions, type Offsets } from '../../clients/kafka/reader.ts'
 import { GREATEST } from '../../clients/kafka/requests.ts'
-import { Timeline } from './timeline.ts'
+import { ANY_RECORD, Timeline } from './timeline.ts'
 
 /** A partition whose records' times are wanted. */
 export interface Place {
@@ -85,7 +85,7 @@ export class RecordTimes {
     if (unknown.length === 0) return
     const partitions = unknown.slice(0, MOST_QUESTIONS)
     // One after the other: a broker answers a connection in turn, and all answers at once take the memory of all.
-    for (const timestamp of [1, GREATEST, ...LADDER.map((back) => now - back)]) {
+    for (const timestamp of [ANY_RECORD, GREATEST, ...LADDER.map((back) => now - back)]) {
       const asked = new Asked()
       for (const { topic, partition } of partitions) asked.add(topic, partition, timestamp)
       await this.#ask(pass, asked, now)

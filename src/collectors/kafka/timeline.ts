@@ -86,8 +86,7 @@ export class Timeline {
     if (this.#skewed || !this.#look(offset, compacted)) return undefined
     const doubt = doubtAt(now)
     if (doubt <= 1) return undefined
-    // Any record: the oldest that there still is.
-    if (doubt === Infinity) return 1
+    if (doubt === Infinity) return ANY_RECORD
     const earliest = found[EARLIEST] ?? 0
     const latest = found[LATEST] ?? 0
     // In turn, after each answer: the middle halves the bracket; just past its start finds the next record, however far it is.
@@ -123,7 +122,12 @@ export class Timeline {
 
   /** Whether nothing is known of when the record at `offset` was written, but that it is older than all known. */
   isBefore(offset: number): boolean {
-    return !this.#skewed && this.#count > 0 && offset < this.#offset(0)
+    return !this.#skewed && this.#count > 0 && offset < this.#offset(0) && !this.#knowsOldest()
+  }
+
+  /** The first knot is the oldest record: there is none between the start of the log and it, or only marks. */
+  #knowsOldest(): boolean {
+    return this.#isExact(0) && this.#before(0) <= ANY_RECORD
   }
 
   /** Puts what is known of the record into `found`; false where there is none. */
@@ -136,8 +140,11 @@ export class Timeline {
     const lower = above - 1
     found[LATEST] = latest
     if (lower < 0) {
-      found[TIME] = latest
-      found[EARLIEST] = Number.NaN
+      if (this.#knowsOldest()) found.fill(this.#at(above))
+      else {
+        found[TIME] = latest
+        found[EARLIEST] = Number.NaN
+      }
       return true
     }
     const earliest = this.#at(lower)
@@ -266,6 +273,9 @@ function doubtAt(now: number): number {
   if (Number.isNaN(earliest)) return Infinity
   return ((found[LATEST] ?? 0) - earliest) / Math.max(WIDEST, (now - (found[TIME] ?? 0)) * WIDEST_SHARE)
 }
+
+/** The question for the oldest record that there still is: no record is older. */
+export const ANY_RECORD = 1
 
 /** Milliseconds since the epoch. */
 export interface Estimate {

@@ -123,6 +123,19 @@ test('compaction left a gap: the next record that is there stands for it', () =>
   expect(Math.abs((estimate?.time ?? 0) - truth(log, 120))).toBeLessThanOrEqual((now - truth(log, 120)) * 0.2)
 })
 
+test('compaction took the head of the log: the oldest record stands for it, and is asked for once', () => {
+  const log: (number | undefined)[] = every(MINUTE, 300, START)
+  for (let i = 0; i < 100; i++) log[i] = undefined
+  const now = START + 301 * MINUTE
+  const line = new Timeline()
+  line.sample(300, now)
+  expect(line.isBefore(50)).toBe(true)
+  expect(settle(line, log, 50, now, 40, true)).toBe(1)
+  expect(line.isBefore(50)).toBe(false)
+  const time = truth(log, 50)
+  expect(line.timeOf(50, true)).toEqual({ time, earliest: time, latest: time })
+})
+
 describe('clocks that are wrong', () => {
   test('records dated a day back: only samples count, and the lag is at least what was seen', () => {
     const line = new Timeline()
