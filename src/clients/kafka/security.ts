@@ -126,7 +126,7 @@ class Tokens {
   readonly #settings: OAuthSettings
   readonly #timeout: number
   readonly #clock: Clock
-  #current: { readonly token: string; readonly until: number } | undefined
+  #current: { readonly token: string; readonly until: number; readonly expires: number } | undefined
   #asking: Promise<string> | undefined
 
   constructor(settings: OAuthSettings, timeout: number, clock: Clock) {
@@ -137,12 +137,20 @@ class Tokens {
 
   /** Rejects with the endpoint and what it said; never with the secret or a token. */
   async get(): Promise<string> {
-    if (this.#current && this.#clock.monotonic() < this.#current.until) return this.#current.token
+    const current = this.#current
+    if (current && this.#clock.monotonic() < current.until) return current.token
     // Connections to several brokers are opened at once.
     this.#asking ??= this.#ask().finally(() => {
       this.#asking = undefined
     })
-    return await this.#asking
+    try {
+      return await this.#asking
+    } catch (error) {
+      // An endpoint that is away is no reason to lose Kafka while the token is good; one that says no is told of.
+      const isGood = current !== undefined && this.#clock.monotonic() < current.expires
+      if (isGood && !(error instanceof LoginError)) return current.token
+      throw error
+    }
   }
 
   forget(token: string): void {
@@ -187,7 +195,8 @@ class Tokens {
     const { data } = tokenAnswer.safeParse(json(text))
     if (!data) throw failure('it answered without an access_token')
     const { access_token: token, expires_in = 0 } = data
-    this.#current = { token, until: asked + expires_in * 1000 * RENEW_AFTER }
+    const lifetime = expires_in * 1000
+    this.#current = { token, until: asked + lifetime * RENEW_AFTER, expires: asked + lifetime }
     return token
   }
 }

@@ -10,6 +10,8 @@ export interface IdentityProvider {
   readonly asked: number
   /** Sign with a key that is not published. */
   forge: boolean
+  /** Answer as one whose own database is away. */
+  broken: boolean
   stop(): Promise<void>
 }
 
@@ -40,7 +42,9 @@ export async function startIdentityProvider(
     for await (const chunk of request) form += chunk
     provider.asked++
     const given = new URLSearchParams(form)
-    if (request.headers.authorization !== `Basic ${basic}`) {
+    if (provider.broken) {
+      answer(503, {})
+    } else if (request.headers.authorization !== `Basic ${basic}`) {
       answer(401, { error: 'invalid_client', error_description: `not ${request.headers.authorization}` })
     } else if (given.get('grant_type') !== 'client_credentials') {
       answer(400, { error: 'unsupported_grant_type' })
@@ -70,6 +74,7 @@ export async function startIdentityProvider(
     jwksUrl: `${url}/jwks`,
     asked: 0,
     forge: false,
+    broken: false,
     stop: () =>
       new Promise((resolve) => {
         server.close(() => resolve())

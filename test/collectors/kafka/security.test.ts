@@ -251,7 +251,7 @@ describe('SASL OAUTHBEARER', () => {
     )
   })
 
-  test('one token serves connections for most of its life, unless the broker refuses it', async () => {
+  test('one token serves connections for most of its life, for all of it while the endpoint is away, unless the broker refuses it', async () => {
     const file = join(folder.path, 'client-secret')
     writeFileSync(file, CLIENT_SECRET)
     const clock = new ManualClock(0)
@@ -279,8 +279,15 @@ describe('SASL OAUTHBEARER', () => {
     await open()
     expect(provider.asked - before).toBe(1)
 
-    // The secret is asked for anew with the token.
     await clock.advance(LIFETIME * 900, async () => {})
+    provider.broken = true
+    await open()
+    expect(provider.asked - before).toBe(2)
+    await clock.advance(LIFETIME * 200, async () => {})
+    await expect(open()).rejects.toMatchObject({ cause: { message: expect.stringContaining('status 503') } })
+    provider.broken = false
+
+    // The secret is asked for anew with the token.
     writeFileSync(file, WRONG)
     await expect(open()).rejects.toMatchObject({ cause: { message: expect.stringContaining('status 401') } })
     writeFileSync(file, CLIENT_SECRET)
@@ -290,7 +297,7 @@ describe('SASL OAUTHBEARER', () => {
     })
     provider.forge = false
     await open()
-    expect(provider.asked - before).toBe(4)
+    expect(provider.asked - before).toBe(6)
   })
 })
 
