@@ -201,7 +201,7 @@ export const dlqRecords = counter(
 )
 export const dlqNewestAge = gauge(
   'kafka_dlq_newest_age_seconds',
-  'Age of the dead letter with the greatest timestamp, which Connect copies from the record that failed, from ListOffsets in the background; absent while the topic is empty.',
+  'Age of the dead letter with the greatest timestamp, which Connect copies from the record that failed, from ListOffsets in the background; absent while the topic is empty, and with a broker before Kafka 3.0.',
   ['topic'],
 )
 export const dlqErrors = counter(

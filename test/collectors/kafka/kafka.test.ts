@@ -190,40 +190,38 @@ describe('a broker that does not answer', () => {
     await own.stop()
   })
 
-  test('seeds that hang until the end of a run are not the first of the next', async () => {
+  /** A collector of two seeds that hang, which take up a run, and the broker behind them. */
+  async function behindHangingSeeds(use: (collector: Collecting) => Promise<void>): Promise<void> {
     const hanging = await Promise.all([listen(), listen()])
     const brokers = [...hanging.map(({ address }) => address), part.bootstrap].join(',')
     const own = collecting(kafka, { brokers, broker_timeout: '2s' })
     try {
       await expect(own.run(3_000)).rejects.toThrow()
-      await waitFor('a run that comes to the broker', async () =>
-        (await own.run(3_000)).includes('kafka_brokers{target="test"} 1'),
-      )
+      await use(own)
     } finally {
       await own.stop()
       for (const { server } of hanging) server.close()
     }
-  })
+  }
+  const comesToTheBroker = (own: Collecting) =>
+    waitFor('a run that comes to the broker', async () =>
+      (await own.run(3_000)).includes('kafka_brokers{target="test"} 1'),
+    )
 
-  test('seeds that hang, and a broker that was too slow once: it is asked again', async () => {
-    const hanging = await Promise.all([listen(), listen()])
-    const brokers = [...hanging.map(({ address }) => address), part.bootstrap].join(',')
-    const own = collecting(kafka, { brokers, broker_timeout: '2s' })
-    try {
-      // Two hanging ones take up the run; the next asks the broker first, and is over before the second of them is.
-      await expect(own.run(3_000)).rejects.toThrow()
+  test('seeds that hang until the end of a run are not the first of the next', () =>
+    behindHangingSeeds(comesToTheBroker))
+
+  test('seeds that hang, and a broker that was too slow once: it is asked again', () =>
+    behindHangingSeeds(async (own) => {
       part.freeze()
-      await expect(own.run(3_000)).rejects.toThrow()
-      part.thaw()
-      await waitFor('a run that comes to the broker', async () =>
-        (await own.run(3_000)).includes('kafka_brokers{target="test"} 1'),
-      )
-    } finally {
-      part.thaw()
-      await own.stop()
-      for (const { server } of hanging) server.close()
-    }
-  })
+      try {
+        // Asked first now; the run is over before the second of the seeds is.
+        await expect(own.run(3_000)).rejects.toThrow()
+      } finally {
+        part.thaw()
+      }
+      await comesToTheBroker(own)
+    }))
 
   test('restarted: groups do not blink while their coordinator loads', async () => {
     const own = collecting(kafka, { brokers: part.bootstrap, ...patient })

@@ -250,12 +250,7 @@ describe('a query that fails', () => {
     ['SELECT 1 AS n UNION ALL SELECT 2', {}, 'two rows have the same labels: it has none'],
     ["SELECT 1 AS n, 'x' AS l UNION ALL SELECT 2, 'x'", { labels: ['l'] }, 'two rows have the same labels'],
     ['SELECT $1::int AS n', {}, 'query bad: '],
-    [
-      'SELECT 1 AS n FROM pg_sleep(60)',
-      { timeout: '200ms' },
-      // A busy machine may read what the server said after our own, longer, time-out.
-      /canceling statement due to statement timeout|no answer within 1200 ms/,
-    ],
+    ['SELECT 1 AS n FROM pg_sleep(60)', { timeout: '200ms' }, 'canceling statement due to statement timeout'],
   ])('%s %o: it is a part, the others go on, and its success is 0', async (text, more, message) => {
     const collector = collectorOf({ queries: [bad(text, more), good] })
     const lines = await collector.run()
